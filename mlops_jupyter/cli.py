@@ -1,0 +1,179 @@
+"""Door 3, the shell: ``mlops``, also ``jupyter mlops``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+from mlops_jupyter.commands import Command, find, parse_words
+from mlops_jupyter.display import Shown, document_of, dump
+from mlops_jupyter.errors import MlopsError, UsageError, translate
+from mlops_jupyter.progress import Progress
+from mlops_jupyter.session import HELP, SESSION_COMMANDS, WORKSPACE_COMMANDS, Handbook
+
+PREFIX = "mlops"
+COMMANDS: Mapping[str, Command] = dict(sorted((WORKSPACE_COMMANDS | HELP).items()))
+INTERRUPTED = 130
+
+
+@dataclass
+class _Globals:
+    """The options that every verb takes."""
+
+    workspace: str | None = None
+    json: bool = False
+    debug: bool = False
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Carry out a command line.
+
+    Args:
+        words: The words after ``mlops``; the process's own when None.
+
+    Returns:
+        The exit code: 0 done, 1 the answer is no, 2 the request was wrong, 3 a store does not answer, 130 interrupted.
+    """
+    options = _Globals()
+    with _stdout_kept_clean() as out:
+        try:
+            result = _carry_out(list(sys.argv[1:] if words is None else words), options)
+            _print(result, options, out)
+            return 0 if result.ok else 1
+        except KeyboardInterrupt:
+            _tell(MlopsError("interrupted", "what was finished is kept; run it again to go on"), options, out)
+            return INTERRUPTED
+        except BrokenPipeError:
+            # Whoever read our output has gone, as after `mlops runs | head`; Python would complain again at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
+            return 0
+        except Exception as error:
+            if options.debug:
+                import traceback
+
+                traceback.print_exc(file=sys.stderr)
+            ours = translate(error)
+            _tell(ours, options, out)
+            return ours.exit_code
+
+
+def _carry_out(words: list[str], options: _Globals) -> Shown:
+    words = _take_globals(words, options)
+    if words in ([], ["-h"], ["--help"]):
+        words = ["help"]
+    if words == ["--version"]:
+        words = ["version"]
+    if words[0] in SESSION_VERBS and not _is_ours(words):
+        raise UsageError(
+            f"{words[0]!r} needs a notebook's live variables",
+            f"in a notebook: %load_ext mlops_jupyter, then %mlops {words[0]} …",
+        )
+    if words == ["version"]:
+        return _version()
+    if words[-1] in ("-h", "--help") and len(words) > 1:
+        words = ["help", *words[:-1]]
+    found, rest = find(COMMANDS, words)
+    arguments = parse_words(found, rest)
+    if found.verb == "help":
+        result: Shown = found.call(Handbook(COMMANDS, PREFIX), arguments)
+        return result
+    from mlops_jupyter.workspace import Workspace
+
+    with Progress(sys.stderr, quiet=options.json) as progress:
+        result = found.call(Workspace.open(options.workspace, notify=progress.tell), arguments)
+    return result
+
+
+SESSION_VERBS = {verb.split()[0] for verb in SESSION_COMMANDS} | {"run"}
+
+
+def _is_ours(words: list[str]) -> bool:
+    return any(verb.split()[0] == words[0] for verb in COMMANDS)
+
+
+def _take_globals(words: list[str], options: _Globals) -> list[str]:
+    """Take the options that every verb has out of the words, wherever they stand."""
+    left: list[str] = []
+    position = 0
+    while position < len(words):
+        word = words[position]
+        if word == "--":
+            return left + words[position + 1 :]
+        if word == "--json":
+            options.json = True
+        elif word == "--debug":
+            options.debug = True
+        elif word == "--workspace":
+            position += 1
+            if position == len(words):
+                raise UsageError("--workspace names no folder", "write --workspace DIR")
+            options.workspace = words[position]
+        elif word.startswith("--workspace="):
+            options.workspace = word.partition("=")[2]
+        else:
+            left.append(word)
+        position += 1
+    return left
+
+
+def _version() -> Shown:
+    from mlops_jupyter import __version__
+    from mlops_jupyter.display import Message
+
+    return Message(f"mlops-jupyter {__version__}", {"version": __version__}, "info")
+
+
+def _print(result: Shown, options: _Globals, out: TextIO) -> None:
+    text = dump(document_of(result)) if options.json else str(result)
+    print(text, file=out)
+    out.flush()
+
+
+def _tell(error: MlopsError, options: _Globals, out: TextIO) -> None:
+    if options.json:
+        print(dump(error.to_json()), file=out)
+        out.flush()
+        return
+    print(f"{PREFIX}: {error.message}", file=sys.stderr)
+    if error.hint:
+        print(error.hint, file=sys.stderr)
+
+
+@contextmanager
+def _stdout_kept_clean() -> Iterator[TextIO]:
+    """Give what reaches the real standard output; everything else that is printed goes to standard error.
+
+    Libraries print, and kernels inherit the file descriptor: what ``--json`` promises holds only if neither can reach it.
+    """
+    try:
+        real = os.dup(1)
+        os.dup2(2, 1)
+    except OSError:  # no such descriptors: closed by the caller, or replaced by a test
+        yield sys.stdout
+        return
+    before = sys.stdout
+    out = os.fdopen(real, "w", encoding="utf-8", errors="replace", closefd=True)
+    sys.stdout = sys.stderr
+    try:
+        yield out
+    finally:
+        sys.stdout = before
+        try:
+            out.flush()
+        except BrokenPipeError:
+            pass
+        os.dup2(real, 1)
+        out.close()
+
+
+def run() -> Any:
+    """Serve the console scripts ``mlops`` and ``jupyter-mlops``."""
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,571 @@
+"""A public operation is declared once, by its typed method, and reaches every door from there.
+
+``@command("promote", needs="workspace")`` on a method makes its signature and docstring the magic's words, the shell's
+words, the help, the tab completion and the REST call: positional parameters are positional words, keyword-only ones are
+``--options``, and the ``Args:`` section describes them. Words of a shell and values of a JSON body pass the same
+:func:`coerce`, so they mean the same. Nothing here knows what a command does, or how an answer looks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import inspect
+import re
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, NoReturn, TypeVar
+
+from mlops_jupyter.errors import NotFoundError, UsageError
+
+Needs = Literal["workspace", "session"]
+Doors = Literal["all", "local"]
+F = TypeVar("F", bound=Callable[..., Any])
+_EMPTY = inspect.Parameter.empty
+
+
+@dataclass(frozen=True)
+class Option:
+    """More flags for a keyword-only parameter, in ``Annotated[T, Option("-m")]``.
+
+    Args:
+        flags: Flags besides the one made from the name.
+        metavar: What stands for the value in the usage line.
+    """
+
+    flags: tuple[str, ...]
+    metavar: str
+
+    def __init__(self, *flags: str, metavar: str = "") -> None:
+        object.__setattr__(self, "flags", flags)
+        object.__setattr__(self, "metavar", metavar)
+
+
+@dataclass(frozen=True)
+class Completes:
+    """What a parameter names, for tab completion: ``run``, ``snapshot``, ``model``, ``pipeline``, ``alias``, ``verb``."""
+
+    what: str
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One argument of a command, read off its method's signature."""
+
+    name: str
+    annotation: Any
+    default: Any
+    positional: bool
+    flags: tuple[str, ...]
+    metavar: str
+    completes: str
+    help: str
+
+    @property
+    def required(self) -> bool:
+        """Tell whether the argument must be given."""
+        return self.default is _EMPTY
+
+    @cached_property
+    def kind(self) -> type:
+        """The type without ``None`` and without its parameters: ``str int float bool Path list dict``."""
+        origin = typing.get_origin(self.annotation)
+        if origin is Literal:
+            return str
+        return origin or self.annotation
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The words that are allowed, or none when any is."""
+        if typing.get_origin(self.annotation) is Literal:
+            return typing.get_args(self.annotation)
+        return ()
+
+    @property
+    def literal_values(self) -> bool:
+        """Tell whether the values of a mapping stay text (``dict[str, str]``)."""
+        return typing.get_args(self.annotation)[1:] == (str,)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Every key that a JSON body may give the argument by."""
+        spelt = {flag.lstrip("-").replace("-", "_") for flag in self.flags}
+        return frozenset({self.name, *spelt})
+
+
+@dataclass(frozen=True)
+class Command:
+    """A declared operation.
+
+    Args:
+        verb: The words that call it (``pipeline run``).
+        needs: ``workspace`` when any door can run it, ``session`` when it needs the live namespace.
+        long: Whether it takes more than a moment, so that REST answers with a job.
+        doors: ``local`` when there is no REST door.
+        method: The method's name in its room.
+        room: The attribute of the workspace (or session) that has the method; empty for itself.
+        parameters: Its arguments in order.
+        summary: What it does, in one line.
+        description: The rest of what the docstring tells.
+        example: Words to copy.
+    """
+
+    verb: str
+    needs: Needs
+    long: bool
+    doors: Doors
+    method: str
+    room: str
+    parameters: tuple[Parameter, ...]
+    summary: str
+    description: str
+    example: str
+
+    @property
+    def route(self) -> str | None:
+        """The path below ``/mlops/api/``, or None where there is no REST door."""
+        if self.needs == "session" or self.doors == "local":
+            return None
+        return self.verb.replace(" ", "/")
+
+    def usage(self) -> str:
+        """Give the usage line."""
+        words = [self.verb]
+        for parameter in self.parameters:
+            words.append(_usage_of(parameter))
+        return " ".join(words)
+
+    def call(self, owner: object, arguments: Mapping[str, Any]) -> Any:
+        """Run the operation.
+
+        Args:
+            owner: The workspace or session that has the room.
+            arguments: What :func:`parse_words` or :func:`parse_body` gave.
+
+        Returns:
+            The method's result.
+        """
+        target = getattr(owner, self.room) if self.room else owner
+        arguments = dict(arguments)
+        positional = [arguments.pop(p.name) for p in self.parameters if p.positional and p.name in arguments]
+        return getattr(target, self.method)(*positional, **arguments)
+
+
+def command(verb: str, *, needs: Needs = "workspace", long: bool = False, doors: Doors = "all") -> Callable[[F], F]:
+    """Declare a method as a public operation.
+
+    Args:
+        verb: The words that call it.
+        needs: ``workspace`` or ``session``.
+        long: Whether it takes more than a moment.
+        doors: ``local`` to leave out REST.
+
+    Returns:
+        A decorator that marks the method and leaves it as it is.
+    """
+
+    def mark(method: F) -> F:
+        method.__mlops_command__ = (verb, needs, long, doors)  # type: ignore[attr-defined]
+        return method
+
+    return mark
+
+
+def collect(rooms: Mapping[str, type]) -> dict[str, Command]:
+    """Read the declarations off the classes of the rooms.
+
+    Args:
+        rooms: Attribute name → class of the object that is found there; the empty name is the owner itself.
+
+    Returns:
+        Verb → command, sorted by verb.
+    """
+    found = {}
+    for room, kind in rooms.items():
+        for name, method in vars(kind).items():
+            declared = getattr(method, "__mlops_command__", None)
+            if declared is not None:
+                found[declared[0]] = _read(method, name, room, *declared)
+    return dict(sorted(found.items()))
+
+
+def _read(
+    method: Callable[..., Any], name: str, room: str, verb: str, needs: Needs, long: bool, doors: Doors
+) -> Command:
+    doc = parse_docstring(inspect.getdoc(method) or "")
+    hints = typing.get_type_hints(method, include_extras=True)
+    parameters = [
+        _parameter(parameter, hints[parameter.name], doc.arguments.get(parameter.name, ""))
+        for parameter in list(inspect.signature(method).parameters.values())[1:]
+    ]
+    return Command(verb, needs, long, doors, name, room, tuple(parameters), doc.summary, doc.description, doc.example)
+
+
+def _parameter(parameter: inspect.Parameter, hint: Any, text: str) -> Parameter:
+    extras: tuple[Any, ...] = ()
+    if typing.get_origin(hint) is typing.Annotated:
+        hint, *rest = typing.get_args(hint)
+        extras = tuple(rest)
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
+        (hint,) = (part for part in typing.get_args(hint) if part is not type(None))
+    option = next((extra for extra in extras if isinstance(extra, Option)), Option())
+    completes = next((extra.what for extra in extras if isinstance(extra, Completes)), "")
+    positional = parameter.kind is not inspect.Parameter.KEYWORD_ONLY
+    flags = () if positional else (*option.flags, "--" + parameter.name.replace("_", "-"))
+    return Parameter(parameter.name, hint, parameter.default, positional, flags, option.metavar, completes, text)
+
+
+@dataclass(frozen=True)
+class Docstring:
+    """A Google-style docstring in its parts."""
+
+    summary: str
+    description: str
+    arguments: dict[str, str]
+    example: str
+
+
+def parse_docstring(text: str) -> Docstring:
+    """Take a Google-style docstring apart.
+
+    Args:
+        text: The docstring, its common indentation removed.
+
+    Returns:
+        Summary, description, arguments by name, and the ``Example:`` section.
+    """
+    parts = re.split(r"^(Args|Returns|Raises|Yields|Example):\n", text, flags=re.MULTILINE)
+    sections = dict(zip(parts[1::2], parts[2::2], strict=True))
+    summary, _, description = parts[0].partition("\n\n")
+    arguments = {}
+    for name, body in re.findall(r"^ {4}(\w+): ((?:.+)(?:\n {8}.+)*)", sections.get("Args", ""), flags=re.MULTILINE):
+        arguments[name] = " ".join(body.split())
+    return Docstring(
+        " ".join(summary.split()),
+        description.strip(),
+        arguments,
+        inspect.cleandoc(sections.get("Example", "")),
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# From words and from JSON to arguments
+
+
+class _Words(argparse.ArgumentParser):
+    """A parser that raises instead of printing and leaving."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, "")
+
+
+def find(commands: Mapping[str, Command], words: Sequence[str]) -> tuple[Command, list[str]]:
+    """Find the command that words call: the longest verb that they begin with.
+
+    Args:
+        commands: Verb → command.
+        words: What was typed.
+
+    Returns:
+        The command and the words after its verb.
+
+    Raises:
+        NotFoundError: No verb begins like that; the hint names the nearest.
+    """
+    for length in (3, 2, 1):
+        verb = " ".join(words[:length])
+        if len(words) >= length and verb in commands:
+            return commands[verb], list(words[length:])
+    head = words[0] if words else ""
+    below = [verb for verb in commands if verb.startswith(head + " ")]
+    if head and below:
+        raise UsageError(f"{head} needs one more word", "one of: " + ", ".join(below))
+    near = difflib.get_close_matches(head, {verb.split()[0] for verb in commands}, 1)
+    raise NotFoundError(
+        f"there is no verb {head!r}",
+        f"did you mean {near[0]!r}?" if near else "`mlops help` lists what there is",
+    )
+
+
+def parse_words(command: Command, words: Sequence[str], base: Path | None = None) -> dict[str, Any]:
+    """Turn the words after a verb into arguments.
+
+    Args:
+        command: What is called.
+        words: The words, split as a shell splits.
+        base: The folder that relative paths start from; the working directory when None.
+
+    Returns:
+        Argument name → value, for those that were given.
+
+    Raises:
+        UsageError: A word is unknown, missing, or not of its type.
+    """
+    parser = _Words(prog=command.verb, add_help=False, allow_abbrev=False, exit_on_error=False)
+    for parameter in command.parameters:
+        _add(parser, parameter)
+    try:
+        given = vars(parser.parse_intermixed_args(list(words)))
+    except (UsageError, argparse.ArgumentError, TypeError) as error:
+        said = error.message if isinstance(error, UsageError) else str(error)
+        raise UsageError(f"{command.verb}: {said.removeprefix('argument ')}", f"usage: {command.usage()}") from None
+    # A default of argparse can't be told from a word that was typed, so it has none: None means "not given".
+    present = {name: value for name, value in given.items() if value not in (None, [])}
+    return _complete(command, present, base)
+
+
+def _add(parser: argparse.ArgumentParser, parameter: Parameter) -> None:
+    many = parameter.kind is list
+    if parameter.positional:
+        nargs = ("+" if parameter.required else "*") if many else (None if parameter.required else "?")
+        parser.add_argument(parameter.name, nargs=nargs)
+    elif parameter.kind is bool:
+        parser.add_argument(*parameter.flags, dest=parameter.name, action="store_const", const=True)
+    elif many or parameter.kind is dict:
+        parser.add_argument(*parameter.flags, dest=parameter.name, action="append")
+    else:
+        parser.add_argument(*parameter.flags, dest=parameter.name, required=parameter.required)
+
+
+def parse_body(command: Command, body: Mapping[str, Any], base: Path | None = None) -> dict[str, Any]:
+    """Turn a JSON body into arguments, checked and coerced as a shell's words are.
+
+    Args:
+        command: What is called.
+        body: The JSON object; a ``null`` means "not given".
+        base: The folder that relative paths start from.
+
+    Returns:
+        Argument name → value, for those that were given.
+
+    Raises:
+        UsageError: A key is unknown or missing, or a value is not of its type.
+    """
+    known = {name: parameter.name for parameter in command.parameters for name in parameter.names}
+    present: dict[str, Any] = {}
+    for key, value in body.items():
+        name = known.get(str(key).replace("-", "_"))
+        if name is None:
+            near = difflib.get_close_matches(str(key), known, 1)
+            listed = ", ".join(p.name for p in command.parameters) or "none"
+            raise UsageError(
+                f"{command.verb}: unknown argument {key!r}",
+                f"did you mean {near[0]!r}?" if near else f"it takes: {listed}",
+            )
+        if name in present:
+            raise UsageError(f"{command.verb}: {name} is given twice", "give it once")
+        if value is not None:
+            present[name] = value
+    return _complete(command, present, base)
+
+
+def _complete(command: Command, present: Mapping[str, Any], base: Path | None) -> dict[str, Any]:
+    arguments = {}
+    for parameter in command.parameters:
+        if parameter.name in present:
+            arguments[parameter.name] = coerce(command, parameter, present[parameter.name], base)
+        elif parameter.required:
+            raise UsageError(f"{command.verb}: {_label(parameter)} is missing", f"usage: {command.usage()}")
+    return arguments
+
+
+def coerce(command: Command, parameter: Parameter, value: Any, base: Path | None = None) -> Any:
+    """Make a value what its parameter wants, or refuse it.
+
+    Args:
+        command: What is called, for the message.
+        parameter: Which argument it is for.
+        value: A word, or any JSON value.
+        base: The folder that relative paths start from.
+
+    Returns:
+        The value in the parameter's type.
+
+    Raises:
+        UsageError: It is none of that type.
+    """
+    try:
+        return _COERCE[parameter.kind](parameter, value, base)
+    except ValueError as error:
+        raise UsageError(f"{command.verb}: {_label(parameter)} {error}", f"usage: {command.usage()}") from None
+
+
+def typed_word(word: str) -> Any:
+    """Give a word the type that papermill gives the values of ``-p``.
+
+    Args:
+        word: ``True``, ``None``, a number, or any other text.
+
+    Returns:
+        A bool, None, an int, a float, or the text.
+    """
+    constants: dict[str, Any] = {"True": True, "False": False, "None": None}
+    if word in constants:
+        return constants[word]
+    for kind in (int, float):
+        try:
+            return kind(word)
+        except ValueError:
+            continue
+    return word
+
+
+def _to_str(parameter: Parameter, value: Any, base: Path | None) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError(f"takes text, not {_show(value)}")
+    text = str(value)
+    if "\x00" in text:
+        raise ValueError("has a NUL character in it")
+    if parameter.choices and text not in parameter.choices:
+        raise ValueError(f"takes one of {', '.join(parameter.choices)}, not {text!r}")
+    return text
+
+
+def _to_int(parameter: Parameter, value: Any, base: Path | None) -> int:
+    if isinstance(value, str) and re.fullmatch(r"\s*[+-]?\d{1,18}\s*", value):
+        return int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise ValueError(f"takes a whole number, not {_show(value)}")
+
+
+def _to_float(parameter: Parameter, value: Any, base: Path | None) -> float:
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except (ValueError, OverflowError):
+            pass
+    raise ValueError(f"takes a number, not {_show(value)}")
+
+
+def _to_bool(parameter: Parameter, value: Any, base: Path | None) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    raise ValueError(f"takes true or false, not {_show(value)}")
+
+
+def _to_path(parameter: Parameter, value: Any, base: Path | None) -> Path:
+    text = _to_str(parameter, value, base)
+    if not text:
+        raise ValueError("takes a path, not an empty text")
+    return (base or Path.cwd()) / Path(text).expanduser()
+
+
+def _to_list(parameter: Parameter, value: Any, base: Path | None) -> list[str]:
+    items = value if isinstance(value, list) else [value]
+    if not items and parameter.required:
+        raise ValueError("takes at least one")
+    return [_to_str(parameter, item, base) for item in items]
+
+
+def _to_dict(parameter: Parameter, value: Any, base: Path | None) -> dict[str, Any]:
+    pairs: Iterable[tuple[str, Any]]
+    if isinstance(value, Mapping):
+        pairs = value.items()
+    elif isinstance(value, list | str):
+        pairs = [_split(item) for item in ([value] if isinstance(value, str) else value)]
+    else:
+        raise ValueError(f"takes K=V, not {_show(value)}")
+    result: dict[str, Any] = {}
+    for key, item in pairs:
+        if parameter.literal_values:
+            result[key] = _to_str(parameter, item, base)
+        else:
+            result[key] = typed_word(item) if isinstance(item, str) else item
+    return result
+
+
+def _split(item: Any) -> tuple[str, str]:
+    if not isinstance(item, str) or "=" not in item or item.startswith("="):
+        raise ValueError(f"takes K=V, not {_show(item)}")
+    key, _, value = item.partition("=")
+    return key, value
+
+
+_COERCE: dict[type, Callable[[Parameter, Any, Path | None], Any]] = {
+    str: _to_str,
+    int: _to_int,
+    float: _to_float,
+    bool: _to_bool,
+    Path: _to_path,
+    list: _to_list,
+    dict: _to_dict,
+}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Help
+
+
+def _show(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
+def _label(parameter: Parameter) -> str:
+    return parameter.name.upper() if parameter.positional else parameter.flags[-1]
+
+
+def _metavar(parameter: Parameter) -> str:
+    if parameter.metavar:
+        return parameter.metavar
+    if parameter.choices:
+        return "|".join(parameter.choices)
+    return "K=V" if parameter.kind is dict else parameter.name.upper()
+
+
+def _usage_of(parameter: Parameter) -> str:
+    many = "…" if parameter.kind in (list, dict) else ""
+    if parameter.positional:
+        word = "|".join(parameter.choices) if parameter.choices else parameter.name.upper()
+        text = f"{word}{many}"
+        return text if parameter.required else f"[{text}]"
+    flag = parameter.flags[0]
+    text = flag if parameter.kind is bool else f"{flag} {_metavar(parameter)}"
+    return (text if parameter.required else f"[{text}]") + many
+
+
+def describe(command: Command, prefix: str) -> str:
+    """Give the help of one command as plain text.
+
+    Args:
+        command: Which one.
+        prefix: What is typed before the verb in this door: ``%mlops`` or ``mlops``.
+
+    Returns:
+        Usage, what it does, its arguments and an example.
+    """
+    lines = [f"{prefix} {command.usage()}", "", command.summary]
+    if command.description:
+        lines += ["", command.description]
+    if command.parameters:
+        lines.append("")
+        labels = [", ".join(p.flags) or p.name.upper() for p in command.parameters]
+        width = max(map(len, labels))
+        for label, parameter in zip(labels, command.parameters, strict=True):
+            lines.append(f"  {label:<{width}}  {parameter.help}".rstrip())
+    if command.example:
+        shown = re.sub(r"^(%*)mlops\b", lambda m: m[0] if m[1] == "%%" else prefix, command.example, flags=re.M)
+        lines += ["", "Example:", *(f"  {line}" for line in shown.splitlines())]
+    return "\n".join(lines)
+
+
+def overview(commands: Mapping[str, Command], prefix: str) -> str:
+    """Give the list of all commands as plain text.
+
+    Args:
+        commands: Verb → command.
+        prefix: What is typed before the verb in this door.
+
+    Returns:
+        A line a command, and how to learn more.
+    """
+    width = max(len(verb) for verb in commands)
+    lines = [f"  {verb:<{width}}  {command.summary}" for verb, command in commands.items()]
+    return "\n".join([*lines, "", f"{prefix} help VERB shows one verb's use, with an example."])

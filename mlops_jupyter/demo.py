@@ -1,0 +1,136 @@
+"""The demo: an example project that a newcomer runs first, and its summary."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlops_jupyter.display import Block, Grid, Heading, Note, Pairs, Shown
+from mlops_jupyter.errors import InternalError, UsageError, translate
+from mlops_jupyter.store import write_whole
+
+PIPELINE = "pipeline.yaml"
+NAME = "demo"
+
+
+@dataclass(frozen=True, repr=False)
+class DemoResult(Shown):
+    """How the demo's pipeline ended, and where to look.
+
+    Args:
+        folder: The project.
+        pipeline: The pipeline's result.
+        runs: The runs that its steps made, now or when they were cached.
+        model: The champion, if there is one.
+    """
+
+    folder: Path
+    pipeline: Shown
+    runs: Sequence[Mapping[str, Any]]
+    model: Mapping[str, Any] | None
+
+    @property
+    def ok(self) -> bool:  # type: ignore[override]
+        """Whether the pipeline succeeded."""
+        return self.pipeline.ok
+
+    def to_json(self) -> Any:
+        """Give the pipeline's document, the folder and the model."""
+        document = dict(self.pipeline.to_json())
+        return document | {"folder": str(self.folder), "model": dict(self.model) if self.model else None}
+
+    def blocks(self) -> Sequence[Block]:
+        """Give the steps, the runs, the champion, and where to look."""
+        blocks: list[Block] = list(self.pipeline.blocks())
+        steps = self.pipeline.to_json()["steps"]
+        if self.ok and all(step["state"] == "cached" for step in steps):
+            blocks.append(Note("every step was cached: nothing has changed, so nothing was run", "good"))
+        if self.runs:
+            columns = {"name": "run", "run_id": "id", "metrics": "metrics"}
+            shown = [row | {"run_id": row["run_id"][:8]} for row in map(dict, self.runs)]
+            blocks.append(Grid(columns, shown, "Runs"))
+        if self.model:
+            blocks += _model(self.model)
+        folder = _shell_path(self.folder)
+        look = {
+            "notebooks and sidebar": f"jupyter lab {folder}",
+            "MLflow": f"mlflow ui --backend-store-uri sqlite:///{self.folder / '.mlops' / 'mlflow.db'}",
+            "what would run now": f"mlops pipeline plan {folder}/{PIPELINE}",
+            "who promoted what": f"mlops --workspace {folder} audit",
+        }
+        return [*blocks, Heading("Where to look"), Pairs(look)]
+
+
+def _model(model: Mapping[str, Any]) -> list[Block]:
+    facts = {"best model": f"{model['model']}/{model['version']}", "alias": "champion", "run": model["run_id"]}
+    gates = model["gates"]
+    blocks: list[Block] = [Heading("Model"), Pairs(facts)]
+    return blocks + [Note(f"promoted because {gate['gate']} holds: {gate['reason']}", "good") for gate in gates]
+
+
+def _shell_path(folder: Path) -> str:
+    import shlex
+
+    try:
+        shown = folder.relative_to(Path.cwd())
+    except ValueError:
+        shown = folder
+    return shlex.quote(str(shown))
+
+
+def example_folder() -> Path:
+    """Find the example project: in the wheel, or in the checkout that this package is used from.
+
+    Raises:
+        InternalError: It is in neither.
+    """
+    package = Path(__file__).parent
+    for place in (package / "examples" / "demo", package.parent / "examples" / "demo"):
+        if (place / PIPELINE).is_file():
+            return place
+    raise InternalError("the example project is missing from this installation", "install mlops-jupyter again")
+
+
+def copy_example(folder: Path) -> None:
+    """Copy the example project; files that are there already stay as they are.
+
+    Args:
+        folder: Where to; made when missing.
+
+    Raises:
+        UsageError: The folder holds another project.
+        StoreError: It can't be written.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file", "name a new folder, or an empty one")
+    source = example_folder()
+    names = {file.name for file in source.iterdir()}
+    there = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
+    if PIPELINE not in there and not there <= names:
+        raise UsageError(f"{folder} has other files in it", "name a new folder, or an empty one")
+    try:
+        # The pipeline comes last: a folder that a crash left half copied is told by its absence, and copied again.
+        for file in sorted(source.iterdir(), key=lambda path: path.name == PIPELINE):
+            if file.is_file() and file.name not in there:
+                write_whole(folder / file.name, file.read_bytes())
+    except OSError as error:
+        raise translate(error) from error
+
+
+def parameters(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Make a relative ``data`` absolute: notebooks run in the project's folder, not where the command was typed.
+
+    Raises:
+        UsageError: ``data`` names no file.
+    """
+    params = dict(given)
+    data = params.get("data")
+    if data is not None and data != "builtin":
+        path = Path(os.path.expanduser(str(data))).absolute()
+        if not path.is_file():
+            raise UsageError(f"data={data}: there is no such file", "give the path of a CSV file")
+        params["data"] = str(path)
+    return params

@@ -1,0 +1,381 @@
+"""Digests over all content: two values have the same digest when, and only when, they hold the same.
+
+A digest is ``blake3`` over a canonical walk of the value: every leaf is written with its type and length in front, so
+that neighbours can't run into each other. Identity, memory layout, process and time play no part. Arrays and frames are
+read from their buffers; other objects are walked through what ``pickle`` would keep of them (their reduction), which
+holds a model's state and not the order in which its parts were made.
+"""
+
+from __future__ import annotations
+
+import ast
+import copyreg
+import dataclasses
+import functools
+import os
+import struct
+import types
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from mlops_jupyter.errors import ValueRefused
+
+_DEPTH = 400
+
+
+def digest_of(value: Any) -> str:
+    """Give the digest of a value over all of its content.
+
+    Args:
+        value: JSON values, numpy arrays, pandas frames, series and indexes, Arrow tables, paths (their content), and any
+            object that pickle could reduce, models included.
+
+    Returns:
+        32 hexadecimal digits.
+
+    Raises:
+        ValueRefused: Something inside has no content that could be compared (an open socket, say).
+    """
+    walk = _Walk()
+    walk.feed(value, 0)
+    return walk.hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """Give the digest of a file's bytes, or of a folder's names and bytes.
+
+    Args:
+        path: A file or a folder; links are followed for files and not for folders.
+
+    Returns:
+        32 hexadecimal digits.
+
+    Raises:
+        OSError: The file can't be read.
+    """
+    walk = _Walk()
+    walk.file(path)
+    return walk.hexdigest()
+
+
+def digest_code(source: str) -> str:
+    """Give the digest of a cell's code, by what it says and not by how it is laid out.
+
+    Args:
+        source: Source of one cell. Comments and white space do not count in plain Python; magics and shell lines count
+            to the letter.
+
+    Returns:
+        32 hexadecimal digits.
+    """
+    try:
+        text = ast.dump(ast.parse(source))
+    except (SyntaxError, ValueError):
+        text = source.strip()
+    return digest_of(["code", text])
+
+
+class _Walk:
+    """One pass over a value; the state is the hash and the objects now being visited."""
+
+    def __init__(self) -> None:
+        from blake3 import blake3
+
+        self._hash = blake3()
+        # Object id → order of first visit, for what lies on the way down: a cycle is told by its depth.
+        self._open: dict[int, int] = {}
+
+    def hexdigest(self) -> str:
+        digest: str = self._hash.hexdigest(length=16)
+        return digest
+
+    def leaf(self, tag: str, data: bytes | memoryview = b"") -> None:
+        self._hash.update(f"{tag}:{memoryview(data).nbytes}:".encode())
+        self._hash.update(data)
+
+    def feed(self, value: Any, depth: int) -> None:
+        """Add one value, whatever it is."""
+        if depth > _DEPTH:
+            raise ValueRefused(
+                f"a {type(value).__name__} is nested too deep to compare",
+                "flatten it, or write it to a file and publish that",
+            )
+        plain = _PLAIN.get(type(value))
+        if plain is not None:
+            self.leaf(type(value).__name__, plain(value))
+            return
+        if id(value) in self._open:
+            self.leaf("cycle", str(len(self._open) - self._open[id(value)]).encode())
+            return
+        self._open[id(value)] = len(self._open)
+        try:
+            self._inside(value, depth + 1)
+        finally:
+            del self._open[id(value)]
+
+    def many(self, tag: str, values: Iterable[Any], depth: int) -> None:
+        self.leaf(f"open {tag}")
+        for value in values:
+            self.feed(value, depth)
+        self.leaf(f"close {tag}")
+
+    def _inside(self, value: Any, depth: int) -> None:
+        kind = type(value)
+        if kind in (list, tuple):
+            self.many(kind.__name__, value, depth)
+        elif kind is dict:
+            self.leaf("open dict")
+            for key, item in value.items():
+                self.feed(key, depth)
+                self.feed(item, depth)
+            self.leaf("close dict")
+        elif kind in (set, frozenset):
+            self.many(kind.__name__, sorted(digest_of(item) for item in value), depth)
+        elif isinstance(value, os.PathLike):
+            self.file(Path(value))
+        elif isinstance(value, types.FunctionType):
+            self._function(value, depth)
+        elif isinstance(value, type):
+            self._class(value, depth)
+        elif isinstance(value, types.ModuleType):
+            self.leaf("module", value.__name__.encode())
+        elif isinstance(value, types.CodeType):
+            self._code(value, depth)
+        elif isinstance(value, types.CellType):
+            self.many("cell", _cell(value), depth)
+        elif not self._known_library(value, depth):
+            self._reduced(value, depth)
+
+    def file(self, path: Path) -> None:
+        """Add a file's bytes, or a folder's relative names and bytes in order."""
+        if path.is_dir():
+            files = sorted(p for p in path.rglob("*") if p.is_file() and not p.is_symlink())
+            self.leaf("folder", str(len(files)).encode())
+            for file in files:
+                self.leaf("name", file.relative_to(path).as_posix().encode())
+                self.file(file)
+            return
+        self.leaf("file", str(path.stat().st_size).encode())
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 22):
+                self._hash.update(chunk)
+
+    def _known_library(self, value: Any, depth: int) -> bool:
+        library = type(value).__module__.partition(".")[0]
+        for parent in type(value).__mro__:
+            feeder = _LIBRARIES.get((parent.__module__.partition(".")[0], parent.__name__))
+            if feeder is not None:
+                self.leaf("library", f"{library}.{type(value).__name__}".encode())
+                feeder(self, value, depth)
+                return True
+        return False
+
+    def _function(self, value: types.FunctionType, depth: int) -> None:
+        self.leaf("function", value.__qualname__.encode())
+        self._code(value.__code__, depth)
+        self.feed(value.__defaults__, depth)
+        self.feed(value.__kwdefaults__, depth)
+        self.many("closure", value.__closure__ or (), depth)
+
+    def _code(self, code: types.CodeType, depth: int) -> None:
+        self.leaf("code", code.co_code)
+        self.many("names", (*code.co_names, *code.co_varnames, *code.co_freevars), depth)
+        self.many("consts", code.co_consts, depth)
+
+    def _class(self, value: type, depth: int) -> None:
+        self.leaf("class", f"{value.__module__}.{value.__qualname__}".encode())
+        if value.__module__ != "__main__":
+            return
+        # A class of an installed module is told by its name; one of a notebook changes with its cell.
+        for name, member in sorted(vars(value).items()):
+            if isinstance(member, types.FunctionType | int | float | str | bool):
+                self.feed(name, depth)
+                self.feed(member, depth)
+
+    def _reduced(self, value: Any, depth: int) -> None:
+        try:
+            reducer = copyreg.dispatch_table.get(type(value))
+            reduced = reducer(value) if reducer else value.__reduce_ex__(4)
+        except Exception as error:
+            raise ValueRefused(
+                f"a {type(value).__name__} has no content to compare: {error}",
+                "publish a plain value, a frame, an array, a fitted model or a file",
+            ) from error
+        self.leaf("object", f"{type(value).__module__}.{type(value).__qualname__}".encode())
+        if isinstance(reduced, str):
+            self.leaf("global", reduced.encode())
+            return
+        maker, arguments, *rest = reduced
+        self.leaf("maker", f"{maker.__module__}.{maker.__qualname__}".encode())
+        self.feed(arguments, depth)
+        state, items, pairs = (*rest, None, None, None)[:3]
+        self.feed(state, depth)
+        self.many("items", items or (), depth)
+        self.many("pairs", pairs or (), depth)
+
+
+def _cell(cell: types.CellType) -> tuple[Any, ...]:
+    try:
+        return (cell.cell_contents,)
+    except ValueError:  # an empty cell: the name is not bound yet
+        return ()
+
+
+def _float(value: float) -> bytes:
+    return struct.pack("<d", value)
+
+
+_PLAIN: dict[type, Any] = {
+    type(None): lambda value: b"",
+    type(...): lambda value: b"",
+    bool: lambda value: b"1" if value else b"0",
+    int: lambda value: str(value).encode(),
+    float: _float,
+    complex: lambda value: _float(value.real) + _float(value.imag),
+    str: lambda value: value.encode("utf-8", "surrogatepass"),
+    bytes: lambda value: value,
+    bytearray: lambda value: value,
+}
+
+
+def _array(walk: _Walk, array: Any, depth: int) -> None:
+    import numpy as np
+
+    walk.leaf("dtype", str(array.dtype.newbyteorder("=")).encode())
+    walk.leaf("shape", str(array.shape).encode())
+    if array.dtype.hasobject:
+        walk.many("elements", array.ravel().tolist(), depth)
+    elif array.dtype.names:
+        # Field by field: the padding between fields is whatever memory held before.
+        for name in array.dtype.names:
+            walk.leaf("field", name.encode())
+            _array(walk, np.asarray(array[name]), depth)
+    else:
+        native = array.astype(array.dtype.newbyteorder("="), copy=False)
+        flat = np.ascontiguousarray(native)
+        walk.leaf("data", memoryview(flat.reshape(-1).view(np.uint8)) if flat.nbytes else b"")
+
+
+def _scalar(walk: _Walk, value: Any, depth: int) -> None:
+    walk.leaf("dtype", str(value.dtype).encode())
+    walk.leaf("data", value.tobytes())
+
+
+def _series(walk: _Walk, series: Any, depth: int) -> None:
+    walk.feed(series.name, depth)
+    _column(walk, series.array, depth)
+    walk.feed(series.index, depth)
+
+
+def _frame(walk: _Walk, frame: Any, depth: int) -> None:
+    walk.leaf("shape", str(frame.shape).encode())
+    walk.feed(frame.columns, depth)
+    walk.feed(frame.index, depth)
+    for position in range(frame.shape[1]):
+        _column(walk, frame.iloc[:, position].array, depth)
+
+
+def _index(walk: _Walk, index: Any, depth: int) -> None:
+    walk.many("names", index.names, depth)
+    if index.nlevels > 1:
+        for level in range(index.nlevels):
+            _column(walk, index.get_level_values(level).array, depth)
+    elif hasattr(index, "start") and hasattr(index, "step"):
+        walk.leaf("range", f"{index.start}:{index.stop}:{index.step}".encode())
+    else:
+        _column(walk, index.array, depth)
+
+
+def _column(walk: _Walk, values: Any, depth: int) -> None:
+    """Add one column of pandas: its type, then its values from the buffers where there are such."""
+    import numpy as np
+
+    walk.leaf("column", str(values.dtype).encode())
+    if str(values.dtype) == "category":
+        _index(walk, values.categories, depth)
+        walk.leaf("ordered", b"1" if values.ordered else b"0")
+        _array(walk, np.asarray(values.codes), depth)
+        return
+    plain = values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)
+    if plain.dtype != object:
+        _array(walk, np.asarray(plain), depth)
+        if hasattr(values, "isna"):
+            _array(walk, np.asarray(values.isna()), depth)
+        return
+    _objects(walk, plain.tolist(), depth)
+
+
+def _objects(walk: _Walk, items: list[Any], depth: int) -> None:
+    if all(type(item) is str for item in items):
+        # One update for the whole column: lengths first, so that "ab","c" is not "a","bc".
+        encoded = [item.encode("utf-8", "surrogatepass") for item in items]
+        walk.leaf("lengths", struct.pack(f"<{len(encoded)}q", *map(len, encoded)))
+        walk.leaf("text", b"".join(encoded))
+        return
+    walk.leaf("count", str(len(items)).encode())
+    for item in items:
+        if type(item) is str or item is None:
+            walk.feed(item, depth)
+        elif type(item).__name__ in ("NAType", "NaTType"):
+            walk.leaf("missing", type(item).__name__.encode())
+        else:
+            walk.feed(item, depth)
+
+
+def _arrow(walk: _Walk, table: Any, depth: int) -> None:
+    walk.leaf("schema", str(table.schema).encode())
+    for column in table.columns:
+        _objects(walk, column.to_pylist(), depth)
+
+
+def _sparse(walk: _Walk, matrix: Any, depth: int) -> None:
+    rows = matrix.tocoo()
+    walk.leaf("format", f"{matrix.format}{matrix.shape}".encode())
+    for part in (*rows.coords, rows.data):
+        _array(walk, part, depth)
+
+
+def _tensor(walk: _Walk, tensor: Any, depth: int) -> None:
+    _array(walk, tensor.detach().cpu().contiguous().numpy(), depth)
+
+
+def _timestamp(walk: _Walk, value: Any, depth: int) -> None:
+    walk.leaf("time", str(value.isoformat()).encode())
+    walk.leaf("unit", str(getattr(value, "unit", "")).encode())
+
+
+def _fields(walk: _Walk, value: Any, depth: int) -> None:
+    for field in dataclasses.fields(value):
+        walk.feed(field.name, depth)
+        walk.feed(getattr(value, field.name), depth)
+
+
+def _generator(walk: _Walk, value: Any, depth: int) -> None:
+    walk.feed(value.get_state() if hasattr(value, "get_state") else value.state, depth)
+
+
+def _partial(walk: _Walk, value: functools.partial[Any], depth: int) -> None:
+    walk.feed(value.func, depth)
+    walk.feed(value.args, depth)
+    walk.feed(value.keywords, depth)
+
+
+# By the first part of the module and the class, parents included: no library is imported to ask.
+_LIBRARIES: dict[tuple[str, str], Any] = {
+    ("numpy", "ndarray"): _array,
+    ("numpy", "generic"): _scalar,
+    ("numpy", "RandomState"): _generator,
+    ("numpy", "Generator"): lambda walk, value, depth: walk.feed(value.bit_generator.state, depth),
+    ("pandas", "DataFrame"): _frame,
+    ("pandas", "Series"): _series,
+    ("pandas", "Index"): _index,
+    ("pandas", "Timestamp"): _timestamp,
+    ("pandas", "Timedelta"): _timestamp,
+    ("pandas", "ExtensionArray"): _column,
+    ("pyarrow", "Table"): _arrow,
+    ("scipy", "sparray"): _sparse,
+    ("scipy", "spmatrix"): _sparse,
+    ("torch", "Tensor"): _tensor,
+    ("functools", "partial"): _partial,
+}

@@ -1,0 +1,93 @@
+"""``NAME=EXPR`` as people type it: Python, evaluated among their variables."""
+
+from __future__ import annotations
+
+import builtins
+import difflib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from mlops_jupyter.errors import NotFoundError, UsageError, ValueRefused
+
+# `resnet-50`, `v1.2`, `adamw`; and a few words, whose quotes the splitting of the line has taken off.
+_WORD = re.compile(r"[^\W\d][\w./:-]*")
+_WORDS = re.compile(r"[^\W\d][\w'’.,:;!?%()/-]*( [\w'’.,:;!?%()/-]+)+")
+
+
+def split(text: str) -> tuple[str, str]:
+    """Split ``NAME=EXPR``.
+
+    Raises:
+        UsageError: It is not of that form.
+    """
+    name, equals, expression = text.partition("=")
+    if not equals or not name.strip() or not expression.strip():
+        raise UsageError(f"{text!r} is not NAME=EXPR", 'write lr=0.1, or quote it: "acc=score(y, p)"')
+    return name.strip(), expression.strip()
+
+
+def evaluate(name: str, expression: str, namespace: Mapping[str, Any], *, words: bool) -> Any:
+    """Evaluate an expression among variables.
+
+    Args:
+        name: What it is for, for the message.
+        expression: Python.
+        namespace: The variables.
+        words: Whether a bare word that names nothing is a string.
+
+    Returns:
+        The value.
+
+    Raises:
+        UsageError: It is no Python.
+        ValueRefused: Evaluating it raises.
+    """
+    if words and _is_text(expression, namespace):
+        return expression
+    try:
+        code = compile(expression, f"<{name}>", "eval")
+    except (SyntaxError, ValueError) as error:
+        said = error.msg if isinstance(error, SyntaxError) else str(error)
+        raise UsageError(
+            f"{name}={expression} is no Python expression: {said}",
+            f'quote it when it has spaces: "{name}=a + b"; text needs its own quotes',
+        ) from None
+    try:
+        return eval(code, dict(namespace))
+    except NameError as error:
+        raise NotFoundError(f"{name}={expression}: {error}", _near(error.name or "", namespace)) from None
+    except Exception as error:
+        raise ValueRefused(
+            f"{name}={expression} raised {type(error).__name__}: {error}", "evaluate it in a cell to see where"
+        ) from error
+
+
+def _is_text(expression: str, namespace: Mapping[str, Any]) -> bool:
+    if _WORDS.fullmatch(expression):
+        try:
+            compile(expression, "<words>", "eval")
+        except SyntaxError:
+            return True
+        return False
+    if not _WORD.fullmatch(expression) or expression in ("True", "False", "None"):
+        return False
+    first = re.split(r"\W", expression, maxsplit=1)[0]
+    return first not in namespace and not hasattr(builtins, first)
+
+
+def variable(name: str, namespace: Mapping[str, Any]) -> Any:
+    """Give a variable by its name.
+
+    Raises:
+        NotFoundError: There is none; the hint names the nearest.
+    """
+    if name not in namespace:
+        raise NotFoundError(f"there is no variable {name!r}", _near(name, namespace))
+    return namespace[name]
+
+
+def _near(name: str, namespace: Mapping[str, Any]) -> str:
+    known = [known for known in namespace if not known.startswith("_")]
+    near = difflib.get_close_matches(name, known, 1)
+    return f"did you mean {near[0]!r}?" if near else "define it first"

@@ -1,0 +1,63 @@
+"""The journal: which cells were executed in this session, in what order, and how it went."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Outcome = Literal["ok", "error", "interrupted"]
+
+
+@dataclass(frozen=True)
+class CellRecord:
+    """One execution of one cell.
+
+    Args:
+        id: The cell's id in its notebook; None where the front end gives none.
+        order: The how many-th execution of this session it was, from 1.
+        source: What was executed.
+        outcome: ``ok``, ``error`` or ``interrupted``.
+        started: When, ISO 8601 in UTC.
+        seconds: How long it took.
+        error: The exception's class and message, where there was one.
+    """
+
+    id: str | None
+    order: int
+    source: str
+    outcome: Outcome
+    started: str
+    seconds: float
+    error: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Give all fields."""
+        return asdict(self)
+
+
+class Journal:
+    """The executions of a session, in order."""
+
+    def __init__(self) -> None:
+        self._cells: list[CellRecord] = []
+
+    def add(self, cell: CellRecord) -> None:
+        """Add one execution at the end."""
+        self._cells.append(cell)
+
+    def __iter__(self) -> Iterator[CellRecord]:
+        """Go through the executions in order."""
+        return iter(tuple(self._cells))
+
+    def __len__(self) -> int:
+        """Give the number of executions."""
+        return len(self._cells)
+
+    def since(self, position: int) -> list[CellRecord]:
+        """Give the executions after the first ``position`` ones."""
+        return self._cells[position:]
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Give all executions as JSON."""
+        return [cell.to_json() for cell in self._cells]

@@ -1,0 +1,188 @@
+"""The extension: one session for one shell, and what IPython is told of it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from IPython.display import display
+
+from mlops_jupyter.commands import find, parse_words
+from mlops_jupyter.config import find_workspace
+from mlops_jupyter.errors import MlopsError, translate
+from mlops_jupyter.journal import CellRecord, Journal
+from mlops_jupyter.kernel.cell_run import CELL_COMMANDS, CellRuns, rewrite, split_words
+from mlops_jupyter.kernel.completion import Completer
+from mlops_jupyter.kernel.recorder import Recorder
+from mlops_jupyter.kernel.told import MlopsMagicError
+from mlops_jupyter.session import COMMANDS as SESSION_AND_WORKSPACE
+from mlops_jupyter.session import Handbook, Session
+from mlops_jupyter.tracking import context
+from mlops_jupyter.workspace import Workspace
+
+COMMANDS = dict(sorted((SESSION_AND_WORKSPACE | CELL_COMMANDS).items()))
+PREFIX = "%mlops"
+
+
+class Extension:
+    """Serves one shell.
+
+    Args:
+        shell: IPython's shell.
+    """
+
+    def __init__(self, shell: Any) -> None:
+        self.shell = shell
+        self.journal = Journal()
+        self.recorder = Recorder(self.journal)
+        self.handbook = Handbook(COMMANDS, PREFIX)
+        self._session: Session | None = None
+        self._cell_runs: CellRuns | None = None
+        self._stamp: tuple[Any, ...] | None = None
+
+    def install(self) -> None:
+        """Register magics, events and completion; import nothing heavy."""
+        self._recall()
+        context.current.active = True
+        context.current.notebook = self.notebook()
+        shell = self.shell
+        shell.register_magic_function(self._line_magic(), "line", "mlops")
+        shell.register_magic_function(self._cell_magic(), "cell", "mlops")
+        shell.events.register("pre_run_cell", self.recorder.pre_run_cell)
+        shell.events.register("post_run_cell", self._post_run_cell)
+        shell.input_transformers_cleanup.append(rewrite)
+        self._completer = Completer(self)
+        shell.set_hook("complete_command", self._completer, str_key="%mlops")
+        shell.set_hook("complete_command", self._completer, str_key="%%mlops")
+
+    def uninstall(self) -> None:
+        """Take all of it away again."""
+        shell = self.shell
+        shell.events.unregister("pre_run_cell", self.recorder.pre_run_cell)
+        shell.events.unregister("post_run_cell", self._post_run_cell)
+        shell.input_transformers_cleanup.remove(rewrite)
+        for kind in ("line", "cell"):
+            shell.magics_manager.magics[kind].pop("mlops", None)
+        context.current.active = False
+
+    def _recall(self) -> None:
+        """Take the cells executed before we were loaded from IPython's own history."""
+        now = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
+        for order, source in enumerate(self.shell.user_ns.get("In", [])[1:-1], 1):
+            self.journal.add(CellRecord(None, order, source, "ok", now, 0.0, None))
+
+    def notebook(self) -> Path | None:
+        """Give the notebook's file, as far as anyone has said."""
+        named = self.shell.user_ns.get("__vsc_ipynb_file__")
+        return Path(named) if isinstance(named, str) else context.find_notebook()
+
+    @property
+    def session(self) -> Session:
+        """The session; opened again when the workspace or its settings have changed.
+
+        Raises:
+            ConfigError: ``mlops.toml`` is wrong.
+        """
+        notebook = self.notebook()
+        start = notebook.parent if notebook is not None and notebook.parent.is_dir() else None
+        root, _ = find_workspace(start=start)
+        file = root / "mlops.toml"
+        variables = tuple(os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"))
+        stamp = (root, file.stat().st_mtime_ns if file.is_file() else 0, variables)
+        if self._session is None or stamp != self._stamp:
+            workspace = Workspace.open(start=start, notify=self._notify)
+            if self._session is None:
+                self._session = Session(workspace, self.shell.user_ns, self.journal, self.notebook)
+                self._cell_runs = CellRuns(self._session, lambda: self.recorder.source)
+            else:
+                self._session.workspace = workspace
+            context.current.root, context.current.notebook = root, notebook
+            self._stamp = stamp
+        return self._session
+
+    def _notify(self, event: Any) -> None:
+        from mlops_jupyter.progress import line_for
+
+        text = line_for(event)
+        if text:
+            print(text, flush=True)
+
+    def call(self, words: Sequence[str]) -> Any:
+        """Carry out the words after ``%mlops``.
+
+        Args:
+            words: The verb and its arguments; none means ``status``.
+
+        Returns:
+            The result.
+
+        Raises:
+            MlopsError: What is wrong, and what to do.
+        """
+        found, rest = find(COMMANDS, list(words) or ["status"])
+        if found.verb == "help":
+            return found.call(self.handbook, parse_words(found, rest))
+        session = self.session
+        arguments = parse_words(found, rest)
+        if found.verb in CELL_COMMANDS:
+            return found.call(self._cell_runs, arguments)
+        return found.call(session if found.needs == "session" else session.workspace, arguments)
+
+    def _line_magic(self) -> Any:
+        def mlops(line: str) -> Any:
+            return self._answer(line)
+
+        mlops.__doc__ = self._doc()
+        return mlops
+
+    def _cell_magic(self) -> Any:
+        def mlops(line: str, cell: str) -> Any:
+            return self._run_cell(line, cell)
+
+        mlops.__doc__ = self._doc()
+        return mlops
+
+    def _doc(self) -> str:
+        return f"Experiments, notebook state, models and pipelines.\n\n{self.handbook.help()}"
+
+    def _answer(self, line: str) -> Any:
+        debug = False
+        try:
+            words = split_words(line)
+            debug = "--debug" in words[:1]
+            return self.call(words[1:] if debug else words)
+        except KeyboardInterrupt:
+            raise
+        except Exception as error:
+            if debug:
+                raise
+            raise MlopsMagicError(translate(error)) from None
+
+    def _run_cell(self, line: str, cell: str) -> Any:
+        """Serve ``%%mlops`` where no input transformer saw it: called by other code, or with another verb."""
+        words = line.split(maxsplit=1)
+        if not words or words[0] != "run":
+            verb = words[0] if words else "without a verb"
+            raise MlopsMagicError(
+                MlopsError(f"%%mlops {verb} takes no cell", "use %%mlops run, or a line %mlops " + line)
+            )
+        self._answer(line)
+        result = self.shell.run_cell(cell, store_history=False)
+        result.raise_error()
+        return result.result
+
+    def _post_run_cell(self, result: Any) -> None:
+        self.recorder.post_run_cell(result)
+        if self._cell_runs is None:
+            return
+        error = result.error_before_exec or result.error_in_exec
+        try:
+            for shown in self._cell_runs.close(error):
+                display(shown)
+        except Exception as problem:
+            # The cell has ended, so nothing can fail it any more; what happened to its run must still be seen.
+            ours = translate(problem)
+            print(f"{ours.message}\n{ours.hint}", flush=True)

@@ -1,0 +1,98 @@
+"""Gates: does a version's run hold what the policy asks for?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from fnmatch import fnmatchcase
+from typing import Any
+
+from mlops_jupyter.config import Gate, Policy
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one gate said.
+
+    Args:
+        gate: The gate, as people say it.
+        passed: Whether it holds.
+        reason: Why, with the numbers.
+    """
+
+    gate: str
+    passed: bool
+    reason: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the three fields."""
+        return {"gate": self.gate, "passed": self.passed, "reason": self.reason}
+
+
+def policy_for(policies: tuple[Policy, ...], model: str, alias: str) -> Policy | None:
+    """Give the first policy whose patterns match, or None."""
+    for policy in policies:
+        if fnmatchcase(model, policy.models) and fnmatchcase(alias, policy.alias):
+            return policy
+    return None
+
+
+def evaluate(gate: Gate, metrics: Mapping[str, float], holder: Mapping[str, float] | None) -> Outcome:
+    """Ask one gate.
+
+    Args:
+        gate: The condition.
+        metrics: The metrics of the candidate's run.
+        holder: The metrics of the run of the alias' present holder; None when nothing holds it, or the candidate does.
+
+    Returns:
+        Whether it passes, and why. A metric that is missing or NaN, on either side, does not.
+    """
+    value = metrics.get(gate.metric)
+    problem = _problem(gate.metric, value, "the candidate")
+    if problem or value is None:
+        return Outcome(str(gate), False, problem)
+    reasons = [] if gate.beats is not None else [f"{gate.metric} = {value:g}"]
+    passed = True
+    if gate.minimum is not None:
+        passed &= value >= gate.minimum
+        reasons.append(f"{value:g} {'≥' if value >= gate.minimum else '<'} min {gate.minimum:g}")
+    if gate.maximum is not None:
+        passed &= value <= gate.maximum
+        reasons.append(f"{value:g} {'≤' if value <= gate.maximum else '>'} max {gate.maximum:g}")
+    if gate.beats is not None:
+        better, why = _beats(gate, value, holder)
+        passed &= better
+        reasons.append(why)
+    return Outcome(str(gate), passed, "; ".join(reasons[-2:] if len(reasons) > 2 else reasons[-1:]))
+
+
+def _problem(metric: str, value: float | None, whose: str) -> str:
+    if value is None:
+        return f"{whose}'s run has no metric {metric!r}"
+    return f"{metric!r} of {whose} is NaN" if math.isnan(value) else ""
+
+
+def _beats(gate: Gate, value: float, holder: Mapping[str, float] | None) -> tuple[bool, str]:
+    if holder is None:
+        return True, f"no other version holds {gate.beats}"
+    other = holder.get(gate.metric)
+    problem = _problem(gate.metric, other, f"the present {gate.beats}")
+    if problem or other is None:
+        return False, problem
+    better, worse = (value, other) if gate.higher_is_better else (other, value)
+    enough = _ahead(better, worse, gate.margin)
+    asked = f", {gate.margin:g} ahead of it was asked" if gate.margin else ""
+    words = "at least as good as" if enough else "not as good as"
+    if gate.margin:
+        words = "far enough ahead of" if enough else "not far enough ahead of"
+    return enough, f"{gate.metric} {value:g} is {words} {other:g} of the present {gate.beats}{asked}"
+
+
+def _ahead(better: float, worse: float, margin: float) -> bool:
+    if math.isinf(better) or math.isinf(worse):
+        return better >= worse
+    # As people read the numbers: in binary, 0.94 is not 0.01 ahead of 0.93.
+    return Decimal(repr(better)) - Decimal(repr(worse)) >= Decimal(repr(margin))

@@ -1,0 +1,376 @@
+"""What writes to this process's active run: a cell's, a pipeline step's, or one opened with ``mlops_jupyter.run``.
+
+The active run is MLflow's own, so that ``mlflow.log_*`` and these functions land in the same one. A thread that opens a
+run has its own; a thread that opened none writes to the run of the process.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mlops_jupyter import config
+from mlops_jupyter.errors import ConflictError, UsageError, ValueRefused
+from mlops_jupyter.tracking import data as data_log
+from mlops_jupyter.tracking import mlflow_module
+from mlops_jupyter.tracking import models as model_log
+from mlops_jupyter.tracking.client import Status, Tracking, answers
+from mlops_jupyter.tracking.models import LoggedModel, find_logged
+from mlops_jupyter.tracking.versions import Versions
+
+TRACEBACK = "mlops/traceback.txt"
+
+
+@dataclass(frozen=True)
+class ActiveRun:
+    """A run that is open in this process.
+
+    Args:
+        run_id: MLflow's id.
+        name: Its name.
+        tracking: The store that it is in.
+    """
+
+    run_id: str
+    name: str
+    tracking: Tracking
+
+
+class _Open:
+    """The runs that are open: a stack a thread, as MLflow has it, and the process's own."""
+
+    def __init__(self) -> None:
+        self._local = threading.local()
+        self.process: list[ActiveRun] = []
+
+    @property
+    def here(self) -> list[ActiveRun]:
+        if threading.current_thread() is threading.main_thread():
+            return self.process
+        if not hasattr(self._local, "stack"):
+            self._local.stack = []
+        stack: list[ActiveRun] = self._local.stack
+        return stack
+
+
+_open = _Open()
+
+
+def active_run() -> ActiveRun | None:
+    """Give the run that a call from here would write to, or None."""
+    stack = _open.here or _open.process
+    if stack:
+        return stack[-1]
+    return _resume_step()
+
+
+def _resume_step() -> ActiveRun | None:
+    """Take up the run that the orchestrator of a pipeline began for this process."""
+    run_id = os.environ.get("MLFLOW_RUN_ID")
+    if not run_id:
+        return None
+    tracking = Tracking(config.load(), prepare=lambda: None)
+    tracking.use_here()
+    run = mlflow_module().start_run(run_id=run_id)
+    resumed = ActiveRun(run.info.run_id, run.info.run_name, tracking)
+    _open.here.append(resumed)
+    return resumed
+
+
+def require_run() -> ActiveRun:
+    """Give the active run.
+
+    Raises:
+        ConflictError: There is none.
+    """
+    run = active_run()
+    if run is None:
+        raise ConflictError(
+            "no run is active",
+            "put %%mlops run on top of the cell, type %mlops start, or use `with mlops_jupyter.run():`",
+        )
+    return run
+
+
+@answers
+def begin(
+    tracking: Tracking,
+    name: str | None = None,
+    *,
+    experiment: str | None = None,
+    nested: bool = False,
+    tags: Mapping[str, str] | None = None,
+) -> ActiveRun:
+    """Open a run in this thread.
+
+    Args:
+        tracking: The store.
+        name: The run's name; MLflow makes one up when None.
+        experiment: Where it goes; the workspace's own when None.
+        nested: Whether it may begin inside another, as its child.
+        tags: Tags to begin with.
+
+    Returns:
+        The run.
+
+    Raises:
+        ConflictError: A run is open here already, and ``nested`` was not said.
+    """
+    mlflow = mlflow_module()
+    tracking.use_here()
+    present = mlflow.active_run()
+    if present is not None and not nested:
+        raise ConflictError(
+            f"run {present.info.run_name!r} is active already",
+            "add --nested to make a child of it, or end it with %mlops end",
+        )
+    run = mlflow.start_run(
+        experiment_id=tracking.experiment_id(experiment),
+        run_name=name,
+        nested=nested,
+        tags=dict(tags or {}),
+    )
+    opened = ActiveRun(run.info.run_id, run.info.run_name, tracking)
+    _open.here.append(opened)
+    return opened
+
+
+@answers
+def end(status: Status = "FINISHED") -> ActiveRun:
+    """Close the run that was opened last in this thread.
+
+    Args:
+        status: How it ended.
+
+    Returns:
+        The run.
+
+    Raises:
+        ConflictError: None is open.
+    """
+    if not _open.here:
+        raise ConflictError("no run is active", "%mlops start opens one")
+    closed = _open.here.pop()
+    mlflow = mlflow_module()
+    present = mlflow.active_run()
+    if present is not None and present.info.run_id == closed.run_id:
+        mlflow.end_run(status)
+    else:  # the user's own code has ended it, or opened another: leave MLflow's stack as it is
+        closed.tracking.finish(closed.run_id, status)
+    return closed
+
+
+def fail(error: BaseException) -> ActiveRun:
+    """Close the run as FAILED and keep the traceback with it."""
+    run = require_run()
+    text = "".join(traceback.format_exception(error))
+    run.tracking.put_text(run.run_id, text, TRACEBACK)
+    return end("FAILED")
+
+
+@contextmanager
+def opened(
+    tracking: Tracking,
+    name: str | None = None,
+    *,
+    experiment: str | None = None,
+    nested: bool = False,
+    tags: Mapping[str, str] | None = None,
+) -> Iterator[ActiveRun]:
+    """Run a block inside a run: FINISHED when it ends, FAILED with the traceback when it raises.
+
+    Args:
+        tracking: The store.
+        name: The run's name.
+        experiment: Where it goes.
+        nested: Whether it may begin inside another.
+        tags: Tags to begin with.
+
+    Yields:
+        The run.
+    """
+    run = begin(tracking, name, experiment=experiment, nested=nested, tags=tags)
+    try:
+        yield run
+    except BaseException as error:
+        fail(error)
+        raise
+    end()
+
+
+def as_metric(name: str, value: object) -> float:
+    """Give a metric's value as a number, or refuse it.
+
+    Raises:
+        ValueRefused: It is text, or nothing that has one number in it.
+    """
+    if isinstance(value, str | bytes) or not hasattr(value, "__float__"):
+        kind = type(value).__name__
+        raise ValueRefused(
+            f"metric {name!r} is a {kind}, not a number", "log text as a tag or a param, or give its number"
+        )
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise ValueRefused(
+            f"metric {name!r} is a {type(value).__name__}, not one number: {error}",
+            "reduce it first, with mean() for instance",
+        ) from error
+
+
+@answers
+def log_metric(name: str, value: object, step: int | None = None) -> None:
+    """Write one number of a metric to the active run.
+
+    Args:
+        name: The metric.
+        value: A number; numpy's and torch's scalars too.
+        step: The step that it belongs to; 0 when None.
+
+    Raises:
+        ConflictError: No run is active.
+        ValueRefused: The value is no number, or MLflow refuses the name.
+    """
+    number = as_metric(name, value)
+    if step is not None and (isinstance(step, bool) or not hasattr(step, "__index__")):
+        raise ValueRefused(f"step {step!r} of metric {name!r} is no whole number", "give 0, 1, 2, …")
+    run = require_run()
+    run.tracking.client.log_metric(run.run_id, name, number, step=int(step or 0))
+
+
+@answers
+def log_param(name: str, value: object) -> None:
+    """Write a parameter to the active run; it stays what it is.
+
+    Args:
+        name: The parameter.
+        value: A str, a number, a bool or None; numpy's scalars too.
+
+    Raises:
+        ConflictError: No run is active, or the parameter has another value already.
+        ValueRefused: The value is none of these.
+    """
+    plain = value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
+    if not isinstance(plain, str | int | float | bool | None):
+        raise ValueRefused(
+            f"param {name!r} is a {type(value).__name__}",
+            "a param is a str, number, bool or None; log other things as data, text or an artifact",
+        )
+    run = require_run()
+    try:
+        run.tracking.client.log_param(run.run_id, name, plain)
+    except Exception as error:
+        present = run.tracking.client.get_run(run.run_id).data.params
+        if name in present and present[name] != str(plain):
+            raise ConflictError(
+                f"param {name!r} is {present[name]!r} in this run already, and can't become {str(plain)!r}",
+                "a param is written once: open a new run, or log a metric or tag",
+            ) from error
+        raise
+
+
+@answers
+def log_tag(name: str, value: object) -> None:
+    """Write a tag to the active run, in the place of the one of that name."""
+    run = require_run()
+    run.tracking.set_tags(run.run_id, {name: str(value)})
+
+
+@contextmanager
+def _in_this_thread() -> Iterator[ActiveRun]:
+    """Make MLflow's fluent calls of this thread land in the active run."""
+    run = require_run()
+    mlflow = mlflow_module()
+    present = mlflow.active_run()
+    if present is not None and present.info.run_id == run.run_id:
+        yield run
+        return
+    with mlflow.start_run(run_id=run.run_id, nested=present is not None):
+        yield run
+    # Leaving the block has marked the run as ended, which is up to the thread that opened it.
+    run.tracking.client.update_run(run.run_id, status="RUNNING")
+
+
+@answers
+def log_model(
+    model: Any, name: str = "model", register: str | None = None, *, input_example: Any = None
+) -> LoggedModel:
+    """Keep a model with the active run: signature, input example and pinned requirements included.
+
+    Args:
+        model: A fitted estimator, a PyTorch module, an MLflow ``PythonModel``, or any object with ``predict``.
+        name: Its name in the run.
+        register: Also make a version of this registered model.
+        input_example: A few rows of its input; by default looked for among the variables of ``__main__``.
+
+    Returns:
+        What was logged: ``name``, ``model_id``, ``uri``, ``format``, and ``version`` when registered.
+
+    Raises:
+        ConflictError: No run is active.
+        ValueRefused: The object is no model, or MLflow refuses the name.
+    """
+    with _in_this_thread() as run:
+        namespace = dict(vars(sys.modules["__main__"]))
+        logged = model_log.write_model(model, name, input_example=input_example, namespace=namespace)
+        run.tracking.set_tags(run.run_id, {f"mlops.model.{name}.format": logged.format})
+    if register is not None:
+        made = Versions(run.tracking).create(register, model_id=logged.model_id, run_id=run.run_id)
+        logged = replace(logged, version=made.version)
+    model_log.remember(model, logged)
+    return logged
+
+
+@answers
+def log_data(data: Any, name: str, role: str | None = None) -> str:
+    """Note which data the active run reads, with a digest over all of its content.
+
+    Args:
+        data: A pandas frame or series, a numpy array, an Arrow table, or a path.
+        name: Its name.
+        role: ``train``, ``test`` or ``holdout``.
+
+    Returns:
+        The digest, 32 hexadecimal digits.
+
+    Raises:
+        ConflictError: No run is active.
+        ValueRefused: It is no data, or the role is none.
+    """
+    with _in_this_thread():
+        return data_log.write_data(data, name, role)
+
+
+@answers
+def log_artifact(path: Any) -> None:
+    """Keep a file or a folder with the active run."""
+    run = require_run()
+    if not path.exists():
+        raise UsageError(f"there is no file {str(path)!r}", "check the path")
+    run.tracking.put_artifact(run.run_id, path)
+
+
+__all__ = [
+    "ActiveRun",
+    "LoggedModel",
+    "active_run",
+    "as_metric",
+    "begin",
+    "end",
+    "fail",
+    "find_logged",
+    "log_artifact",
+    "log_data",
+    "log_metric",
+    "log_model",
+    "log_param",
+    "log_tag",
+    "opened",
+    "require_run",
+]

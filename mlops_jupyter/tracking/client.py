@@ -1,0 +1,245 @@
+""":class:`Tracking`: the workspace's MLflow store, opened when it is first needed."""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from mlops_jupyter.config import Config
+from mlops_jupyter.errors import ConflictError, StoreError, translate
+from mlops_jupyter.tracking import embedded, mlflow_module
+
+Status = Literal["FINISHED", "FAILED", "KILLED"]
+
+
+def answers(method: Callable[..., Any]) -> Any:
+    """Make a method raise our errors in the place of MLflow's and the database's."""
+
+    @functools.wraps(method)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(*args, **kwargs)
+        except Exception as error:
+            ours = translate(error)
+            if ours is error:
+                raise
+            raise ours from error
+
+    return call
+
+
+class Tracking:
+    """Runs and registry of one workspace, in the embedded store or any other MLflow store.
+
+    Args:
+        config: The workspace's settings.
+        prepare: Makes ``.mlops/`` before the first write.
+    """
+
+    def __init__(self, config: Config, prepare: Callable[[], None]) -> None:
+        self._config = config
+        self._prepare = prepare
+        self._client: Any = None
+        self._lock = threading.Lock()
+
+    @property
+    def uri(self) -> str:
+        """The tracking URI, absolute."""
+        return self._config.tracking_uri or embedded.uri_of(self._config.state)
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the store is the workspace's own SQLite."""
+        return self._config.tracking_uri is None
+
+    @property
+    def experiment(self) -> str:
+        """The experiment that runs go to when none is named."""
+        return self._config.experiment
+
+    def exists(self) -> bool:
+        """Tell whether there is a store to read: always, but for an embedded one that nothing was written to."""
+        return not self.is_embedded or (self._config.state / embedded.DATABASE).exists()
+
+    def create(self) -> None:
+        """Make the embedded store, unless it is there; other stores are made by whoever runs them.
+
+        Raises:
+            StoreError: The folder can't be written, or the disk is full.
+        """
+        if not self.is_embedded or self.exists():
+            return
+        try:
+            self._prepare()
+            embedded.create(self._config.state)
+        except OSError as error:
+            raise translate(error) from error
+
+    @property
+    def client(self) -> Any:
+        """MLflow's client for this store (``mlflow.MlflowClient``); makes the embedded store.
+
+        Raises:
+            StoreError: The store can't be opened.
+        """
+        with self._lock:
+            if self._client is None:
+                self.create()
+                mlflow = mlflow_module()
+                try:
+                    self._client = mlflow.MlflowClient(self.uri, self.uri)
+                    # MLflow connects lazily; a wrong address is better told here than in the middle of a run.
+                    self._client.get_experiment_by_name(self.experiment)
+                except Exception as error:
+                    self._client = None
+                    known = translate(error)
+                    raise StoreError(
+                        f"the tracking store {self.uri} can't be opened: {known.message}",
+                        known.hint or "check [tracking] uri or MLFLOW_TRACKING_URI",
+                    ) from error
+            return self._client
+
+    @answers
+    def experiment_id(self, name: str | None = None) -> str:
+        """Give an experiment's id, making the experiment when there is none of that name.
+
+        Args:
+            name: The experiment; the workspace's own when None.
+
+        Returns:
+            MLflow's id.
+
+        Raises:
+            ConflictError: The experiment was deleted and not yet purged.
+        """
+        name = name or self.experiment
+        found = self.client.get_experiment_by_name(name)
+        if found is None:
+            return self._create_experiment(name)
+        if found.lifecycle_stage == "deleted":
+            raise ConflictError(
+                f"experiment {name!r} was deleted", "restore it in MLflow, or name another with --experiment"
+            )
+        experiment_id: str = found.experiment_id
+        return experiment_id
+
+    def _create_experiment(self, name: str) -> str:
+        try:
+            created: str = self.client.create_experiment(name)
+            return created
+        except Exception:
+            # Another process may have made it since we looked.
+            found = self.client.get_experiment_by_name(name)
+            if found is None:
+                raise
+            return str(found.experiment_id)
+
+    @answers
+    def begin(
+        self,
+        name: str | None,
+        *,
+        experiment: str | None = None,
+        parent: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        params: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Begin a run that other processes may write to.
+
+        Args:
+            name: The run's name; MLflow makes one up when None.
+            experiment: Where it goes; the workspace's own when None.
+            parent: The id of the run that it is a child of.
+            tags: Tags to begin with.
+            params: Parameters to begin with.
+
+        Returns:
+            The run's id; its status is RUNNING.
+        """
+        all_tags = {str(k): str(v) for k, v in (tags or {}).items()}
+        if parent is not None:
+            all_tags["mlflow.parentRunId"] = parent
+        run = self.client.create_run(self.experiment_id(experiment), tags=all_tags, run_name=name)
+        for key, value in (params or {}).items():
+            self.client.log_param(run.info.run_id, key, value)
+        run_id: str = run.info.run_id
+        return run_id
+
+    @answers
+    def finish(self, run_id: str, status: Status) -> None:
+        """End a run.
+
+        Args:
+            run_id: Which.
+            status: How it ended.
+        """
+        self.client.set_terminated(run_id, status)
+
+    @answers
+    def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Set tags of a run, in the place of those of the same names."""
+        for key, value in tags.items():
+            self.client.set_tag(run_id, key, value)
+
+    @answers
+    def put_artifact(self, run_id: str, path: Path, folder: str = "") -> None:
+        """Keep a file, or a folder with all that is in it, among a run's artifacts."""
+        if path.is_dir():
+            self.client.log_artifacts(run_id, str(path), folder or path.name)
+        else:
+            self.client.log_artifact(run_id, str(path), folder or None)
+
+    @answers
+    def put_text(self, run_id: str, text: str, name: str) -> None:
+        """Keep a text among a run's artifacts."""
+        self.client.log_text(run_id, text, name)
+
+    @answers
+    def status_of(self, run_id: str) -> str:
+        """Give a run's present status."""
+        status: str = self.client.get_run(run_id).info.status
+        return status
+
+    def child_environment(self, run_id: str | None = None) -> dict[str, str]:
+        """Give what a child process needs to write to this store, and to one run in it.
+
+        Args:
+            run_id: The run that the child's MLflow calls land in.
+
+        Returns:
+            Environment variables.
+        """
+        self.create()
+        variables = {
+            "MLFLOW_TRACKING_URI": self.uri,
+            "MLFLOW_REGISTRY_URI": self.uri,
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "DO_NOT_TRACK": "true",
+            "MLOPS_WORKSPACE": str(self._config.root),
+        }
+        if run_id is not None:
+            experiment = self.client.get_run(run_id).info.experiment_id
+            variables |= {"MLFLOW_RUN_ID": run_id, "MLFLOW_EXPERIMENT_ID": experiment}
+        return variables
+
+    def use_here(self) -> None:
+        """Make this store the one that plain ``mlflow.*`` calls of this process use.
+
+        Raises:
+            StoreError: The store can't be opened.
+        """
+        mlflow = mlflow_module()
+        _ = self.client
+        if mlflow.get_tracking_uri() == self.uri:
+            return
+        before = os.environ.get("MLFLOW_TRACKING_URI")
+        mlflow.set_tracking_uri(self.uri)
+        # MLflow writes the variable as well; left there, it would name this store for the next workspace too.
+        if before is None:
+            os.environ.pop("MLFLOW_TRACKING_URI", None)
+        else:
+            os.environ["MLFLOW_TRACKING_URI"] = before

@@ -1,0 +1,147 @@
+"""The embedded store: MLflow's SQLite database in ``.mlops/``, made from a template in milliseconds.
+
+MLflow takes seconds to migrate an empty database. The template is made once per MLflow version, kept in the user's cache
+folder, and copied. It has no Default experiment, because that row carries an absolute artifact path; MLflow adds the row
+when the copy is first opened, with the workspace's own.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mlops_jupyter.config import STATE
+from mlops_jupyter.tracking import mlflow_module
+
+DATABASE = "mlflow.db"
+ARTIFACTS = "artifacts"
+
+# SQLite's WAL needs shared memory between processes, which these do not give.
+_NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "fuse.sshfs"}
+
+
+def uri_of(state: Path) -> str:
+    """Give the tracking URI of a workspace's embedded store."""
+    return f"sqlite:///{state / DATABASE}"
+
+
+def artifact_root(state: Path) -> str:
+    """Give the URI below which a workspace's embedded store keeps artifacts."""
+    return (state / ARTIFACTS).as_uri()
+
+
+def create(state: Path) -> None:
+    """Make the embedded store, unless it is there.
+
+    Two processes may try at once: both prepare a file aside, and the first to link it in place wins.
+
+    Args:
+        state: The workspace's ``.mlops``, which exists.
+
+    Raises:
+        OSError: The folder can't be written.
+    """
+    database = state / DATABASE
+    if database.exists():
+        return
+    aside = state / f".{DATABASE}.{uuid.uuid4().hex}.part"
+    try:
+        shutil.copyfile(_template(), aside)
+        if not _on_network(state):
+            with _connection(aside) as connection:
+                connection.execute("PRAGMA journal_mode=WAL")
+        _put_in_place(aside, database)
+    finally:
+        for left in state.glob(aside.name + "*"):
+            left.unlink(missing_ok=True)
+
+
+def _put_in_place(aside: Path, database: Path) -> None:
+    # A link fails where the name exists; a rename would replace a database that another process writes to already.
+    try:
+        os.link(aside, database)
+    except FileExistsError:
+        return
+    except OSError:  # no hard links on this file system
+        if not database.exists():
+            os.replace(aside, database)
+
+
+@contextmanager
+def _connection(path: Path) -> Iterator[sqlite3.Connection]:
+    connection = sqlite3.connect(path, timeout=20)
+    try:
+        yield connection
+        connection.commit()
+    finally:
+        connection.close()
+
+
+def _on_network(folder: Path) -> bool:
+    if sys.platform != "linux":
+        return False
+    best, kind = "", ""
+    for line in Path("/proc/mounts").read_text("utf-8", "replace").splitlines():
+        _, mount, name, *_ = line.split(" ")
+        mount = mount.replace("\\040", " ")
+        if folder.is_relative_to(mount) and len(mount) >= len(best):
+            best, kind = mount, name
+    return kind in _NETWORK
+
+
+def _cache_folder() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "mlops-jupyter"
+
+
+def _template() -> Path:
+    mlflow = mlflow_module()
+    path = _cache_folder() / f"mlflow-{mlflow.__version__}.db"
+    if path.is_file():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        _migrate(aside)
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+    return path
+
+
+def _migrate(path: Path) -> None:
+    from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
+
+    engine = create_sqlalchemy_engine(f"sqlite:///{path}")
+    try:
+        _initialize_tables(engine)
+    finally:
+        engine.dispose()
+
+
+def build_store(store_uri: str, artifact_uri: str | None = None) -> Any:
+    """Build MLflow's store for a SQLite URI (the entry point ``mlflow.tracking_store``).
+
+    MLflow lets a new experiment's artifacts go below the working directory, wherever that happens to be. For a database
+    in ``.mlops/`` they go beside it; any other URI is built as MLflow does.
+
+    Args:
+        store_uri: ``sqlite:///…``.
+        artifact_uri: What the caller wants, if anything.
+
+    Returns:
+        MLflow's own store object.
+    """
+    from mlflow.tracking._tracking_service.utils import _get_sqlalchemy_store
+
+    path = Path(store_uri.removeprefix("sqlite:///"))
+    if artifact_uri is None and path.name == DATABASE and path.parent.name == STATE:
+        artifact_uri = artifact_root(path.parent.resolve())
+    return _get_sqlalchemy_store(store_uri, artifact_uri)

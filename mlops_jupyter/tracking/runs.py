@@ -1,0 +1,419 @@
+"""The room of runs: finding, listing and comparing them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from mlops_jupyter.commands import Completes, Option, command
+from mlops_jupyter.display import (
+    Block,
+    Code,
+    Grid,
+    Heading,
+    Note,
+    Shown,
+    Table,
+    seconds_text,
+)
+from mlops_jupyter.errors import AmbiguousError, MlopsError, NotFoundError, UsageError
+from mlops_jupyter.tracking.client import Tracking, answers
+from mlops_jupyter.tracking.records import (
+    CELL,
+    ENVIRONMENT,
+    GIT_COMMIT,
+    GIT_DIRTY,
+    SNAPSHOT,
+    Run,
+    iso,
+)
+
+CELL_SOURCE = "mlops/cell.py"
+_EMPTY = "no runs yet: put %%mlops run on top of a cell, or type `mlops demo DIR`"
+
+
+@dataclass(frozen=True, repr=False)
+class Comparison(Shown):
+    """Runs side by side."""
+
+    runs: tuple[Mapping[str, Any], ...]
+    differences: Mapping[str, Any]
+    curves: Mapping[str, Sequence[Sequence[tuple[int, float]]]]
+
+    def to_json(self) -> Any:
+        """Give runs, what differs, and the metrics' series."""
+        return {
+            "runs": [dict(run) for run in self.runs],
+            "differences": dict(self.differences),
+            "curves": dict(self.curves),
+        }
+
+    def blocks(self) -> Sequence[Block]:
+        """Give the facts, the differences first."""
+        labels = [str(run["name"]) for run in self.runs]
+        blocks: list[Block] = [Heading(" and ".join(labels) if len(labels) > 1 else labels[0])]
+        blocks.append(self._grid("", self._facts(), set()))
+        for kind in ("metrics", "params"):
+            names = sorted({name for run in self.runs for name in run[kind]})
+            differing = set(self.differences[kind])
+            names.sort(key=lambda name, differing=differing: (name not in differing, name))  # type: ignore[misc]
+            facts = [(name, [run[kind].get(name) for run in self.runs]) for name in names]
+            if facts:
+                blocks.append(self._grid(kind, facts, differing))
+        blocks += self._code()
+        if len(self.runs) > 1 and not any(self.differences.values()):
+            blocks.append(Note("no differences"))
+        return blocks
+
+    def _facts(self) -> list[tuple[str, list[Any]]]:
+        short = {"environment": 12, "git_commit": 10, "run_id": 12}
+        keys = ("run_id", "status", "started", "notebook", "git_commit", "environment", "snapshot")
+        rows = [(key, [_cut(run[key], short.get(key)) for run in self.runs]) for key in keys]
+        rows.insert(3, ("took", [seconds_text(run["seconds"]) for run in self.runs]))
+        rows.append(("data", [", ".join(str(d["name"]) for d in run["data"]) for run in self.runs]))
+        rows.append(("models", [", ".join(str(m["name"]) for m in run["models"]) for run in self.runs]))
+        return [(key, values) for key, values in rows if any(values)]
+
+    def _grid(self, title: str, facts: Sequence[tuple[str, list[Any]]], differing: set[str]) -> Grid:
+        columns = {"": title} | {str(i): _label(run) for i, run in enumerate(self.runs)}
+        rows = [{"": name} | {str(i): value for i, value in enumerate(values)} for name, values in facts]
+        marked = frozenset(i for i, (name, _) in enumerate(facts) if name in differing)
+        return Grid(columns, rows, marked=marked)
+
+    def _code(self) -> list[Block]:
+        sources = [run["source"] for run in self.runs]
+        if len(self.runs) > 1 and not self.differences["source"]:
+            return []
+        return [
+            Code(source, f"cell of {run['name']}") for source, run in zip(sources, self.runs, strict=True) if source
+        ]
+
+
+def _cut(value: Any, length: int | None) -> Any:
+    return value[:length] if length and isinstance(value, str) else value
+
+
+def _label(run: Mapping[str, Any]) -> str:
+    return str(run["name"])
+
+
+class Runs:
+    """Finds, lists and compares runs.
+
+    Args:
+        tracking: The workspace's store.
+    """
+
+    def __init__(self, tracking: Tracking) -> None:
+        self._tracking = tracking
+
+    @command("runs")
+    def search(
+        self,
+        *,
+        filter: Annotated[str, Option(metavar="F")] = "",
+        order_by: Annotated[str, Option(metavar='"metrics.m DESC"')] = "",
+        limit: Annotated[int, Option(metavar="N")] = 50,
+        experiment: Annotated[str | None, Option(metavar="E")] = None,
+    ) -> Table:
+        """List runs, the newest first.
+
+        Args:
+            filter: MLflow's filter, such as "metrics.auc > 0.8 and params.depth = '3'".
+            order_by: A column of MLflow's, with ASC or DESC.
+            limit: How many at the most.
+            experiment: Only the runs of this experiment.
+
+        Returns:
+            A row a run.
+
+        Raises:
+            UsageError: The filter or the order can't be read.
+
+        Example:
+            mlops runs --filter "metrics.auc > 0.8" --order-by "metrics.auc DESC" --limit 10
+        """
+        if limit < 1:
+            raise UsageError(f"runs: --limit takes 1 or more, not {limit}", "try --limit 50")
+        runs = self.find(filter, order_by=order_by, limit=limit, experiment=experiment)
+        return _RunTable([run.row() for run in runs])
+
+    def find(
+        self,
+        filter_string: str = "",
+        *,
+        order_by: str = "",
+        limit: int = 50,
+        experiment: str | None = None,
+    ) -> list[Run]:
+        """Search runs by MLflow's words.
+
+        Args:
+            filter_string: MLflow's filter.
+            order_by: MLflow's order; the newest first when empty.
+            limit: How many at the most.
+            experiment: Only this experiment's; all of the embedded store's, or the workspace's own elsewhere, when None.
+
+        Returns:
+            The runs, sorted by the store.
+
+        Raises:
+            UsageError: The filter or the order can't be read.
+            NotFoundError: There is no such experiment.
+        """
+        if not self._tracking.exists():
+            return []
+        order = [order_by] if order_by else ["attributes.start_time DESC"]
+        experiments = self._experiments(experiment)
+        try:
+            return self._pages(experiments, filter_string, order, limit)
+        except MlopsError as error:
+            if error.exit_code == 2:
+                raise UsageError(
+                    f"runs: {error.message}",
+                    "filters read like \"metrics.auc > 0.8 and params.depth = '3'\"",
+                ) from error
+            raise
+
+    @answers
+    def _pages(self, experiments: Mapping[str, str], filter_string: str, order: list[str], limit: int) -> list[Run]:
+        found: list[Run] = []
+        token = None
+        while experiments and len(found) < limit:
+            page = self._tracking.client.search_runs(
+                list(experiments),
+                filter_string,
+                max_results=min(limit - len(found), 1000),
+                order_by=order,
+                page_token=token,
+            )
+            found += [_record(run, experiments) for run in page]
+            token = page.token
+            if not token:
+                break
+        return found
+
+    @answers
+    def _experiments(self, name: str | None) -> dict[str, str]:
+        client = self._tracking.client
+        if name is None and self._tracking.is_embedded:
+            return {e.experiment_id: e.name for e in client.search_experiments()}
+        wanted = name or self._tracking.experiment
+        found = client.get_experiment_by_name(wanted)
+        if found is not None:
+            return {found.experiment_id: found.name}
+        if name is None:
+            return {}
+        near = [e.name for e in client.search_experiments(max_results=20)]
+        raise NotFoundError(f"there is no experiment {name!r}", "there are: " + ", ".join(near))
+
+    def resolve(self, ref: str) -> Run:
+        """Find the run that a name means.
+
+        Args:
+            ref: An id, a unique prefix of six or more characters, a unique name, or ``@last``.
+
+        Returns:
+            The run.
+
+        Raises:
+            NotFoundError: There is none.
+            AmbiguousError: There is more than one.
+        """
+        if ref == "@last":
+            latest = self.find(limit=1)
+            if latest:
+                return latest[0]
+            raise NotFoundError("there is no run yet", _EMPTY.removeprefix("no runs yet: "))
+        if not self._tracking.exists():
+            raise NotFoundError(f"there is no run {ref!r}", _EMPTY.removeprefix("no runs yet: "))
+        found = self._by_id(ref) or self._by_name(ref)
+        if not found:
+            raise NotFoundError(f"there is no run {ref!r}", "`runs` lists them; @last is the newest")
+        if len(found) > 1:
+            candidates = [f"{run.run_id[:12]} ({run.name}, {run.started})" for run in found]
+            raise AmbiguousError(f"{ref!r} is the name of {len(found)} runs", candidates)
+        return found[0]
+
+    def _by_id(self, ref: str) -> list[Run]:
+        if re.fullmatch(r"[0-9a-f]{32}", ref):
+            try:
+                return [self.get(ref)]
+            except NotFoundError:
+                return []
+        if re.fullmatch(r"[0-9a-f]{6,31}", ref):
+            return self.find(f"attributes.run_id LIKE '{ref}%'", limit=9)
+        return []
+
+    def _by_name(self, ref: str) -> list[Run]:
+        if '"' not in ref:
+            return self.find(f'attributes.run_name = "{ref}"', limit=9)
+        if "'" not in ref:
+            return self.find(f"attributes.run_name = '{ref}'", limit=9)
+        # MLflow's filter has no way to write a text that holds both quotes.
+        return [run for run in self.find(limit=10_000) if run.name == ref][:9]
+
+    @answers
+    def get(self, run_id: str) -> Run:
+        """Give the run of an id.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        client = self._tracking.client
+        run = client.get_run(run_id)
+        experiment = client.get_experiment(run.info.experiment_id)
+        return _record(run, {experiment.experiment_id: experiment.name})
+
+    @command("compare")
+    def compare(self, runs: Annotated[list[str], Completes("run")]) -> Comparison:
+        """Show runs side by side: metrics, parameters, code, data and environment, differences first.
+
+        Args:
+            runs: Ids, prefixes of six or more characters, names, or @last.
+
+        Returns:
+            The comparison; of a single run, its details.
+
+        Raises:
+            NotFoundError: A run does not exist.
+            AmbiguousError: A name means more than one.
+
+        Example:
+            mlops compare @last baseline
+        """
+        found = [self.resolve(ref) for ref in runs]
+        details = tuple(self._details(run) for run in found)
+        return Comparison(details, _differences(details), self._curves(found))
+
+    @answers
+    def _details(self, run: Run) -> dict[str, Any]:
+        tags = run.tags
+        return run.row() | {
+            "tags": {key: value for key, value in tags.items() if not key.startswith("mlflow.")},
+            "cell": tags.get(CELL),
+            "source": self.text(run, CELL_SOURCE),
+            "git_commit": tags.get(GIT_COMMIT),
+            "git_dirty": tags[GIT_DIRTY] == "true" if GIT_DIRTY in tags else None,
+            "environment": tags.get(ENVIRONMENT),
+            "snapshot": tags.get(SNAPSHOT),
+            "data": [dict(item) for item in run.data],
+            "models": [
+                {"name": model.name, "model_id": model.model_id}
+                for model in map(self._tracking.client.get_logged_model, run.model_ids)
+            ],
+        }
+
+    def text(self, run: Run, name: str) -> str | None:
+        """Give a text among a run's artifacts, or None where there is none."""
+        import tempfile
+        from pathlib import Path
+
+        folder, _, base = name.rpartition("/")
+        names = {item.path for item in self._tracking.client.list_artifacts(run.run_id, folder or None)}
+        if name not in names:
+            return None
+        with tempfile.TemporaryDirectory() as place:
+            path = self._tracking.client.download_artifacts(run.run_id, name, place)
+            return Path(path).read_text("utf-8", "replace")
+
+    @answers
+    def _curves(self, runs: Sequence[Run]) -> dict[str, list[list[tuple[int, float]]]]:
+        curves = {}
+        for name in sorted({name for run in runs for name in run.metrics}):
+            series = [self._series(run, name) for run in runs]
+            if any(len(points) > 1 for points in series):
+                curves[name] = series
+        return curves
+
+    def _series(self, run: Run, metric: str) -> list[tuple[int, float]]:
+        if metric not in run.metrics:
+            return []
+        points = self._tracking.client.get_metric_history(run.run_id, metric)
+        return sorted((point.step, point.value) for point in points if point.value == point.value)
+
+
+class _RunTable(Table):
+    """Runs as a table whose columns are what the runs have in them."""
+
+    def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        super().__init__(rows, {}, empty=_EMPTY)
+
+    def blocks(self) -> Sequence[Block]:
+        """Give the table: the few metrics and parameters that most runs have, as columns."""
+        columns = {"short": "run", "name": "name", "status": "status", "started": "started", "took": "took"}
+        flat = [dict(row) | {"short": row["run_id"][:8], "took": seconds_text(row["seconds"])} for row in self.rows]
+        for kind in ("metrics", "params"):
+            for name in _commonest(self.rows, kind, 5):
+                columns[f"{kind}.{name}"] = name
+                for row in flat:
+                    row[f"{kind}.{name}"] = row[kind].get(name)
+        return [Grid(columns, flat, self.title, self.empty)]
+
+    @property
+    def df(self) -> Any:
+        """The runs as a pandas frame, a column a metric and a parameter."""
+        import pandas as pd
+
+        flat = []
+        for row in self.rows:
+            plain = {key: value for key, value in row.items() if key not in ("metrics", "params")}
+            for kind in ("metrics", "params"):
+                plain |= {f"{kind}.{name}": value for name, value in row[kind].items()}
+            flat.append(plain)
+        return pd.DataFrame(flat)
+
+
+def _commonest(rows: Sequence[Mapping[str, Any]], kind: str, most: int) -> list[str]:
+    counts: dict[str, int] = {}
+    for row in rows:
+        for name in row[kind]:
+            counts[name] = counts.get(name, 0) + 1
+    return sorted(counts, key=lambda name: -counts[name])[:most]
+
+
+def _differences(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def differ(values: Sequence[Any]) -> bool:
+        return len({json.dumps(value, sort_keys=True, default=str) for value in values}) > 1
+
+    result: dict[str, Any] = {}
+    for kind in ("params", "metrics"):
+        names = sorted({name for run in runs for name in run[kind]})
+        result[kind] = [n for n in names if differ([run[kind].get(n) for run in runs])]
+    for key in ("source", "environment", "data"):
+        result[key] = differ([run[key] for run in runs])
+    result["git"] = differ([[run["git_commit"], run["git_dirty"]] for run in runs])
+    return result
+
+
+def _record(run: Any, experiments: Mapping[str, str]) -> Run:
+    info = run.info
+    ended = None if info.end_time is None else (info.end_time - info.start_time) / 1000
+    outputs = run.outputs.model_outputs if run.outputs else []
+    inputs = run.inputs.dataset_inputs if run.inputs else []
+    return Run(
+        run_id=info.run_id,
+        name=info.run_name,
+        status=info.status,
+        experiment=experiments[info.experiment_id],
+        started=iso(info.start_time),
+        seconds=ended,
+        params=dict(run.data.params),
+        metrics=dict(run.data.metrics),
+        tags=dict(run.data.tags),
+        artifact_uri=info.artifact_uri,
+        model_ids=tuple(output.model_id for output in outputs),
+        data=tuple(_dataset(item) for item in inputs),
+    )
+
+
+def _dataset(item: Any) -> dict[str, Any]:
+    tags = {tag.key: tag.value for tag in item.tags}
+    return {
+        "name": item.dataset.name,
+        "role": tags.get("mlflow.data.context"),
+        "digest": tags.get("mlops.digest", item.dataset.digest),
+    }

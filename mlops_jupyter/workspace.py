@@ -1,0 +1,370 @@
+"""A workspace: opens one project and introduces its rooms to one another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+from mlops_jupyter import config as configuration
+from mlops_jupyter.actor import Actor, os_actor
+from mlops_jupyter import demo as demo_project
+from mlops_jupyter.commands import Option, collect, command
+from mlops_jupyter.config import FILE, STATE, Config
+from mlops_jupyter.demo import DemoResult
+from mlops_jupyter.display import Block, Heading, Message, Note, Pairs, Shown
+from mlops_jupyter.errors import MlopsError, NotFoundError, UsageError, translate
+from mlops_jupyter.pipelines.room import Pipelines
+from mlops_jupyter.registry.ledger import Ledger
+from mlops_jupyter.registry.room import Registry
+from mlops_jupyter.snapshots.room import Snapshots
+from mlops_jupyter.store import ObjectStore, write_whole
+from mlops_jupyter.tracking import active
+from mlops_jupyter.tracking.active import ActiveRun
+from mlops_jupyter.tracking.client import Tracking
+from mlops_jupyter.tracking.context import run_tags
+from mlops_jupyter.tracking.runs import Runs
+
+Notify = Callable[[Mapping[str, Any]], None]
+
+
+def _ignore(event: Mapping[str, Any]) -> None:
+    """Take no notice of an event."""
+
+
+@dataclass(frozen=True, repr=False)
+class Status(Shown):
+    """Where things stand."""
+
+    facts: Mapping[str, Any]
+
+    def to_json(self) -> Any:
+        """Give the facts."""
+        return dict(self.facts)
+
+    def blocks(self) -> list[Block]:
+        """Give the facts, those that are empty left out."""
+        facts = self.facts
+        latest, run = facts["latest_snapshot"], facts["active_run"]
+        shown = {
+            "workspace": f"{facts['workspace']} ({facts['why']})",
+            "tracking": f"{facts['tracking']} ({facts['tracking_why']})",
+            "experiment": facts["experiment"],
+            "active run": f"{run['name']} ({run['run_id'][:8]})" if run else "none",
+            "latest snapshot": (latest["name"] or latest["snapshot"]) if latest else "none",
+            "open requests": facts["open_requests"],
+        }
+        blocks: list[Block] = [Heading("mlops"), Pairs(shown)]
+        blocks += [Note(problem, "bad") for problem in facts["problems"]]
+        return blocks
+
+
+class Workspace:
+    """One project: its settings, and the rooms that work on it.
+
+    Args:
+        config: The settings.
+        actor: Who works here.
+        notify: Told of progress; events are JSON values.
+    """
+
+    def __init__(self, config: Config, actor: Actor | None = None, notify: Notify = _ignore) -> None:
+        self.config = config
+        self.actor = actor or os_actor()
+        self._notify = notify
+        place = config.store_url or config.state / "objects"
+        self.store = ObjectStore.open(place)
+        self.tracking = Tracking(config, self.prepare)
+        self.runs = Runs(self.tracking)
+        self.ledger = Ledger(config.state, self.prepare, self.actor)
+        self.registry = Registry(config, self.tracking, self.runs, self.ledger, self.actor)
+        self.snapshots = Snapshots(self.store, self.prepare, config.root)
+
+    @cached_property
+    def pipelines(self) -> Pipelines:
+        """The room of pipelines."""
+        return Pipelines(
+            self.config.root,
+            self.config.state,
+            self.store,
+            self.tracking,
+            self.registry,
+            self.prepare,
+            self._notify,
+        )
+
+    @classmethod
+    def open(
+        cls,
+        path: Path | str | None = None,
+        *,
+        start: Path | None = None,
+        actor: Actor | None = None,
+        notify: Notify = _ignore,
+    ) -> Workspace:
+        """Open a workspace.
+
+        Args:
+            path: Its folder; found by walking up when None.
+            start: Where to begin to walk up; the working directory when None.
+            actor: Who works here; the account that runs the process when None.
+            notify: Told of progress.
+
+        Returns:
+            The workspace. Nothing is written, and MLflow is not imported, before it is needed.
+
+        Raises:
+            ConfigError: ``mlops.toml`` is wrong.
+            NotFoundError: The folder does not exist.
+        """
+        return cls(configuration.load(path, start=start), actor, notify)
+
+    @property
+    def root(self) -> Path:
+        """The workspace's folder."""
+        return self.config.root
+
+    def prepare(self) -> None:
+        """Make ``.mlops/``, which git leaves alone, before the first write.
+
+        Raises:
+            StoreError: The folder can't be written.
+        """
+        state = self.config.state
+        ignore = state / ".gitignore"
+        if ignore.exists():
+            return
+        try:
+            state.mkdir(parents=True, exist_ok=True)
+            write_whole(ignore, b"*\n")
+        except OSError as error:
+            raise translate(error) from error
+
+    @command("status")
+    def status(self) -> Status:
+        """Say where things stand: workspace, store, experiment, active run, latest snapshot, what waits.
+
+        Returns:
+            The facts, and which rule found the workspace.
+
+        Example:
+            mlops status
+        """
+        run = active.active_run()
+        problems: list[str] = []
+        facts = {
+            "workspace": str(self.root),
+            "name": self.root.name,
+            "why": self.config.why,
+            "tracking": self.tracking.uri,
+            "tracking_why": self.config.tracking_why,
+            "experiment": self.config.experiment,
+            "active_run": {"run_id": run.run_id, "name": run.name} if run else None,
+            "latest_snapshot": self._ask(problems, self._latest_snapshot),
+            "backlog": 0,
+            "open_requests": self._ask(problems, self.registry.open_requests) or 0,
+            "alerts": 0,
+            "problems": problems,
+        }
+        return Status(facts)
+
+    def _ask(self, problems: list[str], question: Callable[[], Any]) -> Any:
+        # Status is what people look at when something is broken: one broken part must not hide the rest.
+        try:
+            return question()
+        except MlopsError as error:
+            problems.append(f"{error.message}: {error.hint}")
+            return None
+
+    def _latest_snapshot(self) -> dict[str, Any] | None:
+        latest = self.snapshots.latest()
+        if latest is None:
+            return None
+        return {"snapshot": latest.id, "name": latest.name, "created": latest.created}
+
+    @command("init")
+    def init(
+        self,
+        dir: Path | None = None,
+        *,
+        experiment: Annotated[str | None, Option(metavar="E")] = None,
+        tracking_uri: Annotated[str | None, Option(metavar="U")] = None,
+    ) -> Message:
+        """Write mlops.toml and make the store; running it twice changes nothing.
+
+        Args:
+            dir: The project's folder; this workspace's when left out.
+            experiment: The experiment that runs go to.
+            tracking_uri: An MLflow server or database, in place of the embedded one.
+
+        Returns:
+            What was made.
+
+        Raises:
+            UsageError: The folder is a file, or what was asked for differs from what mlops.toml says.
+            StoreError: The folder can't be written.
+
+        Example:
+            mlops init --experiment churn
+        """
+        root = (dir or self.root).resolve()
+        if root.exists() and not root.is_dir():
+            raise UsageError(f"{root} is a file", "name a folder")
+        file = root / FILE
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            made = not file.exists()
+            if made:
+                write_whole(file, _settings(experiment, tracking_uri).encode())
+        except OSError as error:
+            raise translate(error) from error
+        opened = Workspace.open(root, actor=self.actor)
+        if not made:
+            _same(opened.config, experiment, tracking_uri)
+        opened.prepare()
+        opened.tracking.create()
+        data = {"workspace": str(root), "created": made, "tracking": opened.tracking.uri}
+        text = f"{file} is written, the store is {opened.tracking.uri}" if made else f"{file} is there already"
+        return Message(text, data)
+
+    @command("demo", doors="local", long=True)
+    def demo(
+        self,
+        dir: Path = Path("mlops-demo"),
+        *,
+        params: Annotated[dict[str, Any], Option("-p", "--param", metavar="K=V")] = {},  # noqa: B006
+    ) -> DemoResult:
+        """Copy an example project and run its whole pipeline: data in, gated model out.
+
+        A second time on the same folder, what has not changed is not run again.
+
+        Args:
+            dir: Where to; mlops-demo when left out.
+            params: data=FILE for a CSV of yours, target=COLUMN for what is to be told, seed=N.
+
+        Returns:
+            The steps, the runs, the champion and why, and where to look.
+
+        Raises:
+            UsageError: The folder holds another project, or the data is no file.
+
+        Example:
+            mlops demo mlops-demo
+        """
+        folder = dir.absolute()
+        values = demo_project.parameters(params)
+        demo_project.copy_example(folder)
+        project = Workspace.open(folder, actor=self.actor, notify=self._notify)
+        result = project.pipelines.run(folder / demo_project.PIPELINE, params=values)
+        steps = [step for step in result.to_json()["steps"] if step["run_id"]]
+        runs = [project.runs.get(step["run_id"]).row() | {"name": step["name"]} for step in steps]
+        return DemoResult(folder, result, runs, project.champion(demo_project.NAME))
+
+    def champion(self, name: str) -> Mapping[str, Any] | None:
+        """Give what holds the alias ``champion`` of a model, with its gates, or None."""
+        try:
+            facts: Mapping[str, Any] = self.registry.show(f"{name}@champion").to_json()
+        except NotFoundError:
+            return None
+        return facts
+
+    @contextmanager
+    def run(
+        self,
+        name: str | None = None,
+        *,
+        experiment: str | None = None,
+        nested: bool = False,
+        params: Mapping[str, Any] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> Iterator[ActiveRun]:
+        """Run a block inside an MLflow run: FINISHED when it ends, FAILED with the traceback when it raises.
+
+        Args:
+            name: The run's name.
+            experiment: Where it goes; the workspace's own when None.
+            nested: Whether it may begin inside another, as its child.
+            params: Parameters to begin with.
+            tags: Tags to begin with.
+
+        Yields:
+            The run, with its ``run_id`` and ``name``.
+
+        Raises:
+            ConflictError: A run is active in this thread already, and ``nested`` was not said.
+        """
+        every = run_tags(self.root) | {key: str(value) for key, value in (tags or {}).items()}
+        with active.opened(self.tracking, name, experiment=experiment, nested=nested, tags=every) as run:
+            for key, value in (params or {}).items():
+                active.log_param(key, value)
+            yield run
+
+
+def run(
+    name: str | None = None,
+    *,
+    experiment: str | None = None,
+    nested: bool = False,
+    params: Mapping[str, Any] | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> Any:
+    """Open a run in the workspace of the working directory; see :meth:`Workspace.run`.
+
+    Args:
+        name: The run's name.
+        experiment: Where it goes.
+        nested: Whether it may begin inside another.
+        params: Parameters to begin with.
+        tags: Tags to begin with.
+
+    Returns:
+        A context manager that gives the run.
+    """
+    return Workspace.open().run(name, experiment=experiment, nested=nested, params=params, tags=tags)
+
+
+def _settings(experiment: str | None, tracking_uri: str | None) -> str:
+    import json
+
+    # A TOML basic string and a JSON string are written alike, but for DEL.
+    def line(key: str, value: str | None, example: str) -> str:
+        return f"{key} = {json.dumps(value)}" if value else f"# {key} = {example}"
+
+    return f"""# Settings of mlops-jupyter; state lies beside this file, in {STATE}/.
+
+[tracking]
+{line("experiment", experiment, '"churn"')}
+{line("uri", tracking_uri, '"http://tracking.example:5000"')}
+
+# [[promotion]]
+# models = "*"
+# alias = "champion"
+# gates = [{{metric = "auc", min = 0.75}}, {{beats = "champion", metric = "auc"}}]
+"""
+
+
+def _same(config: Config, experiment: str | None, tracking_uri: str | None) -> None:
+    for key, asked, present in (
+        ("experiment", experiment, config.experiment),
+        ("uri", tracking_uri, config.tracking_uri),
+    ):
+        if asked is not None and asked != present:
+            raise UsageError(
+                f"{FILE} says [tracking] {key} = {present!r} already, not {asked!r}",
+                f"edit {config.root / FILE}, or leave the option out",
+            )
+
+
+#: Verb → command, of those that need no live namespace.
+COMMANDS = collect(
+    {
+        "": Workspace,
+        "runs": Runs,
+        "registry": Registry,
+        "snapshots": Snapshots,
+        "pipelines": Pipelines,
+    }
+)
