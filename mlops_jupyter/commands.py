@@ -321,14 +321,14 @@ def parse_words(command: Command, words: Sequence[str], base: Path | None = None
 def _add(parser: argparse.ArgumentParser, parameter: Parameter) -> None:
     many = parameter.kind is list
     if parameter.positional:
-        nargs = ("+" if parameter.required else "*") if many else (None if parameter.required else "?")
-        parser.add_argument(parameter.name, nargs=nargs)
+        # What is missing is told by us, in our words; to the parser everything may be left out.
+        parser.add_argument(parameter.name, nargs="*" if many else "?")
     elif parameter.kind is bool:
         parser.add_argument(*parameter.flags, dest=parameter.name, action="store_const", const=True)
     elif many or parameter.kind is dict:
         parser.add_argument(*parameter.flags, dest=parameter.name, action="append")
     else:
-        parser.add_argument(*parameter.flags, dest=parameter.name, required=parameter.required)
+        parser.add_argument(*parameter.flags, dest=parameter.name)
 
 
 def parse_body(command: Command, body: Mapping[str, Any], base: Path | None = None) -> dict[str, Any]:

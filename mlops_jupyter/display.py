@@ -296,11 +296,11 @@ def _pairs_text(block: Pairs) -> str:
 def _grid_text(block: Grid) -> str:
     lines = [safe_text(block.title)] if block.title else []
     if not block.rows:
-        return "\n".join([*lines, block.empty])
+        return "\n".join([*lines, safe_text(block.empty)])
     cells = [
         [_clip(safe_text(show_value(row.get(key)).replace("\n", " "))) for key in block.columns] for row in block.rows
     ]
-    labels = list(block.columns.values())
+    labels = [safe_text(label) for label in block.columns.values()]
     widths = [max(map(len, column)) for column in zip(labels, *cells, strict=True)]
     right = [all(isinstance(row.get(key), int | float | None) for row in block.rows) for key in block.columns]
     for row in [labels, *cells]:

@@ -92,25 +92,27 @@ class VerbHandler(_Door):
             result: Shown = command.call(Handbook(COMMANDS, "mlops"), parse_body(command, body))
             return 200, {"ok": True, "result": document_of(result)}
         named, notebook = body.pop("workspace", None), body.pop("notebook", None)
-        root = self._root(named, notebook)
+        root, place = self._place(named, notebook)
         arguments = self._confined(command, parse_body(command, body, base=root))
         actor = self._actor()
         if command.long:
             job = self.services.jobs.submit(
-                command.verb, str(root), actor.name, lambda: self._carry_out(command, root, actor, arguments)
+                command.verb, str(root), actor.name, lambda: self._carry_out(command, root, place, actor, arguments)
             )
             return 202, {"job": job.id}
         if command.verb == "status":
             self.services.watcher.watch(root)
         loop = asyncio.get_running_loop()
-        result = await loop.run_in_executor(self.services.pool, self._carry_out, command, root, actor, arguments)
+        result = await loop.run_in_executor(self.services.pool, self._carry_out, command, root, place, actor, arguments)
         return 200, {"ok": result.ok, "result": document_of(result)}
 
-    def _carry_out(self, command: Command, root: Path, actor: Actor, arguments: Mapping[str, Any]) -> Shown:
+    def _carry_out(
+        self, command: Command, root: Path, place: Mapping[str, Path], actor: Actor, arguments: Mapping[str, Any]
+    ) -> Shown:
         def notify(event: Mapping[str, Any]) -> None:
             self.services.emit({"workspace": str(root), **event})
 
-        workspace = Workspace.open(root, actor=actor, notify=notify)
+        workspace = Workspace.open(**place, actor=actor, notify=notify)
         result: Shown = command.call(workspace, arguments)
         return result
 
@@ -124,19 +126,23 @@ class VerbHandler(_Door):
             raise UsageError("the body is no JSON object", "send an object: argument names and values")
         return body
 
-    def _root(self, named: Any, notebook: Any) -> Path:
-        """Find the workspace that a request is about; it lies under the server's root, or the request is refused."""
+    def _place(self, named: Any, notebook: Any) -> tuple[Path, dict[str, Path]]:
+        """Find the workspace that a request is about, and how to open it so that it knows which rule found it.
+
+        It lies under the server's root, or the request is refused.
+        """
         for value, what in ((named, "workspace"), (notebook, "notebook")):
             if value is not None and (not isinstance(value, str) or "\x00" in value):
                 raise UsageError(f"{what} is no path", "send a text")
         if named:
-            return find_workspace(self._inside(Path(named), "workspace"))[0]
+            root = find_workspace(self._inside(Path(named), "workspace"))[0]
+            return root, {"path": root}
         start = self.services.root
         if notebook:
             # JupyterLab puts a drive in front of some paths ("RTC:work/a.ipynb").
             start = self._inside(Path(re.sub(r"^[A-Za-z][\w-]*:", "", notebook).lstrip("/")), "notebook").parent
-        found = find_workspace(start=start)[0]
-        return self._inside(found, "the workspace of this folder")
+        root = self._inside(find_workspace(start=start)[0], "the workspace of this folder")
+        return root, {"start": start}
 
     def _inside(self, path: Path, what: str) -> Path:
         root = self.services.root

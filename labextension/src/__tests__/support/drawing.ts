@@ -1,0 +1,2 @@
+/** Stands for every drawing: jsdom paints nothing. */
+export default '<svg xmlns="http://www.w3.org/2000/svg"></svg>';

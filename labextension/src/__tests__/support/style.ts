@@ -1,0 +1,1 @@
+export {}; // Styles draw nothing here.

@@ -1,0 +1,60 @@
+"""What all tests share: an environment that knows nothing of the person who runs them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mlops_jupyter import Workspace
+
+
+@pytest.fixture(scope="session", autouse=True)
+def isolated_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Point every cache, setting and data folder at a temporary one, for this process and its children."""
+    home = tmp_path_factory.mktemp("home")
+    patch = pytest.MonkeyPatch()
+    for name in list(os.environ):
+        if name.startswith(("MLFLOW_", "_MLFLOW_", "MLOPS_", "JUPYTER_", "JPY_", "PAPERMILL_")):
+            patch.delenv(name)
+    folders = {
+        "HOME": "",
+        "XDG_CACHE_HOME": "cache",
+        "XDG_DATA_HOME": "data",
+        "XDG_CONFIG_HOME": "config",
+        "JUPYTER_CONFIG_DIR": "jupyter-config",
+        "JUPYTER_DATA_DIR": "jupyter-data",
+        "JUPYTER_RUNTIME_DIR": "jupyter-runtime",
+        "IPYTHONDIR": "ipython",
+        "MPLCONFIGDIR": "matplotlib",
+    }
+    for name, folder in folders.items():
+        (home / folder).mkdir(exist_ok=True)
+        patch.setenv(name, str(home / folder))
+    # Kernels and servers are children; what they warn about is theirs.
+    patch.delenv("PYTHONWARNINGS", raising=False)
+    patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    patch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    patch.setenv("GIT_AUTHOR_NAME", "ann")
+    patch.setenv("GIT_AUTHOR_EMAIL", "ann@example.org")
+    patch.setenv("GIT_COMMITTER_NAME", "ann")
+    patch.setenv("GIT_COMMITTER_EMAIL", "ann@example.org")
+    yield
+    patch.undo()
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give an empty folder that is the working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def workspace(folder: Path) -> Workspace:
+    """Give a workspace in an empty folder, with the embedded store."""
+    return Workspace.open(folder)

@@ -1,0 +1,141 @@
+"""Digests: the same content, and only the same content, has the same digest."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlops_jupyter.digest import digest_code, digest_file, digest_of
+from mlops_jupyter.errors import ValueRefused
+
+
+def frame() -> pd.DataFrame:
+    rows = 20_000
+    return pd.DataFrame(
+        {
+            "whole": np.arange(rows),
+            "text": [f"row {i}" for i in range(rows)],
+            "kind": pd.Categorical(["a", "b"] * (rows // 2)),
+            "time": pd.date_range("2020-01-01", periods=rows, freq="min"),
+            "gaps": pd.array([1, None] * (rows // 2), dtype="Int64"),
+        }
+    )
+
+
+CHANGES: dict[str, Any] = {
+    "a number in row 15,000": lambda t: t.assign(whole=t["whole"].where(t.index != 15_000, -1)),
+    "a text in row 15,000": lambda t: t.assign(text=t["text"].where(t.index != 15_000, "x")),
+    "a gap that is filled": lambda t: t.assign(gaps=t["gaps"].where(t.index != 15_001, 7)),
+    "a dtype": lambda t: t.astype({"whole": "int32"}),
+    "a column's name": lambda t: t.rename(columns={"text": "words"}),
+    "the columns' order": lambda t: t[list(reversed(t.columns))],
+    "the categories' order": lambda t: t.assign(kind=t["kind"].cat.reorder_categories(["b", "a"])),
+    "the rows' order": lambda t: t.iloc[::-1],
+    "the index": lambda t: t.set_axis(range(1, len(t) + 1)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_any_change_of_a_frame_changes_its_digest(change: str) -> None:
+    """What MLflow's digest of the first 10,000 rows does not see, ours does."""
+    table = frame()
+    assert digest_of(CHANGES[change](table)) != digest_of(table)
+
+
+def test_a_copy_in_another_layout_has_the_same_digest() -> None:
+    """Identity and memory layout play no part."""
+    table = frame()
+    wide = pd.DataFrame(np.asfortranarray(np.arange(12.0).reshape(3, 4)))
+    assert digest_of(table.copy()) == digest_of(table)
+    assert digest_of(pd.DataFrame(np.ascontiguousarray(wide.to_numpy()))) == digest_of(wide)
+    assert digest_of(np.arange(20)[::2]) == digest_of(np.arange(0, 20, 2))
+
+
+def test_a_frame_read_back_from_parquet_has_the_same_digest(tmp_path: Path) -> None:
+    """A frame whose dtypes came back equal is the same data."""
+    table = frame()
+    table.to_parquet(tmp_path / "t.parquet")
+    back = pd.read_parquet(tmp_path / "t.parquet")
+    assert (back.dtypes == table.dtypes).all()
+    assert digest_of(back) == digest_of(table)
+
+
+def test_another_process_finds_the_same_digest() -> None:
+    """Hash randomisation and start order play no part."""
+    code = "from mlops_jupyter.digest import digest_of; print(digest_of({'a': [1, 2.5, None], 'b': {'x', 'y', 'z'}}))"
+    found = {subprocess.check_output([sys.executable, "-c", code], text=True).strip() for _ in range(3)}
+    assert found == {digest_of({"a": [1, 2.5, None], "b": {"x", "y", "z"}})}
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists, max_leaves=20))
+def test_equal_values_have_equal_digests(value: Any) -> None:
+    """A value and its deep copy have the same digest."""
+    import copy
+
+    assert digest_of(value) == digest_of(copy.deepcopy(value))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [(1, 1.0), (1, True), ("1", 1), (["ab", "c"], ["a", "bc"]), ([[1], 2], [1, [2]]), ((1,), [1]), (0.0, -0.0), ("", None)],
+)
+def test_values_that_only_look_alike_differ(one: Any, other: Any) -> None:
+    """Types and boundaries are part of the content."""
+    assert digest_of(one) != digest_of(other)
+
+
+def test_a_cycle_ends() -> None:
+    """A list that holds itself has a digest, and a different list another."""
+    one: list[Any] = [1]
+    one.append(one)
+    other: list[Any] = [2]
+    other.append(other)
+    assert digest_of(one) != digest_of(other)
+
+
+def test_a_model_trained_twice_alike_has_one_digest() -> None:
+    """A model is told by its fitted state, not by when it was made."""
+    from sklearn.ensemble import RandomForestClassifier
+
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    y = (X[:, 0] > 0).astype(int)
+
+    def fit(seed: int) -> str:
+        return digest_of(RandomForestClassifier(5, random_state=seed).fit(X, y))
+
+    assert fit(1) == fit(1)
+    assert fit(1) != fit(2)
+
+
+def test_a_lock_has_no_digest() -> None:
+    """What has no content to compare is refused, not told by its address."""
+    import threading
+
+    with pytest.raises(ValueRefused):
+        digest_of({"lock": threading.Lock()})
+
+
+def test_a_file_is_told_by_its_bytes(tmp_path: Path) -> None:
+    """Names and times play no part for a file; names do inside a folder."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x").write_text("same")
+    assert digest_file(tmp_path / "a" / "x") == digest_file(tmp_path / "b" / "x")
+    assert digest_file(tmp_path / "a") == digest_file(tmp_path / "b")
+    (tmp_path / "b" / "x").rename(tmp_path / "b" / "y")
+    assert digest_file(tmp_path / "a") != digest_file(tmp_path / "b")
+
+
+def test_code_is_told_by_what_it_says() -> None:
+    """Comments and layout do not count in Python; in a magic every letter does."""
+    assert digest_code("x = 1  # one") == digest_code("x=1")
+    assert digest_code("x = 1") != digest_code("x = 2")
+    assert digest_code("%matplotlib inline") != digest_code("%matplotlib  inline")
