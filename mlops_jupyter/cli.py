@@ -83,8 +83,12 @@ def _carry_out(words: list[str], options: _Globals) -> Shown:
         return result
     from mlops_jupyter.workspace import Workspace
 
+    # A pipeline that is named from outside of its project belongs to the project that it lies in.
+    file = arguments.get("file")
+    beside = file.parent if file is not None else None
     with Progress(sys.stderr, quiet=options.json) as progress:
-        result = found.call(Workspace.open(options.workspace, notify=progress.tell), arguments)
+        workspace = Workspace.open(options.workspace, beside=beside, notify=progress.tell)
+        result = found.call(workspace, arguments)
     return result
 
 

@@ -20,6 +20,7 @@ from mlops_jupyter.errors import ConfigError, NotFoundError
 
 FILE = "mlops.toml"
 STATE = ".mlops"
+_TRACKING = {"uri", "experiment"}
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,10 @@ class Config:
 
 
 def find_workspace(
-    call: Path | str | None = None, start: Path | None = None, environ: Mapping[str, str] = os.environ
+    call: Path | str | None = None,
+    start: Path | None = None,
+    environ: Mapping[str, str] = os.environ,
+    beside: Path | None = None,
 ) -> tuple[Path, str]:
     """Find the workspace's folder.
 
@@ -126,6 +130,7 @@ def find_workspace(
         call: What the caller named, if anything.
         start: Where to begin to walk up; the working directory when None.
         environ: The environment.
+        beside: A folder to walk up from when nothing is found from ``start``: that of a file that was named.
 
     Returns:
         The folder, absolute, and which rule found it.
@@ -140,19 +145,27 @@ def find_workspace(
                 raise NotFoundError(f"workspace {str(named)!r} ({why}) is no folder", "make it first, or name another")
             return folder, why
     place = (start or Path.cwd()).resolve()
+    found = _marked(place) or (_marked(beside.resolve()) if beside is not None else None)
+    if found is not None:
+        return found
+    root = git_root(place)
+    return (root, "the git root") if root else (place, "the working directory")
+
+
+def _marked(place: Path) -> tuple[Path, str] | None:
     for folder in (place, *place.parents):
         if (folder / FILE).is_file():
             return folder, f"{FILE} found there"
         if (folder / STATE).is_dir():
             return folder, f"{STATE}/ found there"
-    root = git_root(place)
-    return (root, "the git root") if root else (place, "the working directory")
+    return None
 
 
 def load(
     call: Path | str | None = None,
     *,
     start: Path | None = None,
+    beside: Path | None = None,
     tracking_uri: str | None = None,
     experiment: str | None = None,
     environ: Mapping[str, str] = os.environ,
@@ -162,6 +175,7 @@ def load(
     Args:
         call: The workspace's folder, if the caller names one.
         start: Where to begin to walk up.
+        beside: Where to walk up from when nothing is found from there.
         tracking_uri: Overrides file and environment.
         experiment: Overrides file and environment.
         environ: The environment.
@@ -173,21 +187,20 @@ def load(
         ConfigError: ``mlops.toml`` is wrong; file and line are named.
         NotFoundError: The folder that was named does not exist.
     """
-    root, why = find_workspace(call, start, environ)
+    root, why = find_workspace(call, start, environ, beside)
     file = _File(root / FILE)
-    tracking, store = file.table("tracking", {"uri", "experiment"}), file.table("store", {"url"})
     file.known_keys(file.data, {"tracking", "store", "promotion", "roles"}, "")
     uri, uri_why = _first(
         (tracking_uri, "named by the call"),
         (environ.get("MLFLOW_TRACKING_URI"), "MLFLOW_TRACKING_URI"),
-        (file.text(tracking, "uri"), f"[tracking] uri in {FILE}"),
+        (file.text("tracking", _TRACKING, "uri"), f"[tracking] uri in {FILE}"),
     )
     if uri == f"sqlite:///{root / STATE / 'mlflow.db'}":
         uri = None  # a parent process has passed the embedded store on by its name
     name, _ = _first(
         (experiment, ""),
         (environ.get("MLFLOW_EXPERIMENT_NAME"), ""),
-        (file.text(tracking, "experiment"), ""),
+        (file.text("tracking", _TRACKING, "experiment"), ""),
         (root.name, ""),
     )
     return Config(
@@ -196,7 +209,7 @@ def load(
         tracking_uri=_absolute_uri(uri, root if FILE in uri_why else Path.cwd()) if uri else None,
         tracking_why=uri_why if uri else "embedded",
         experiment=name or "default",
-        store_url=file.text(store, "url"),
+        store_url=file.text("store", {"url"}, "url"),
         policies=file.policies(),
         roles=file.roles(),
     )
@@ -279,9 +292,10 @@ class _File:
         self.known_keys(value, known, name)
         return value
 
-    def text(self, table: Mapping[str, Any], key: str) -> str | None:
+    def text(self, name: str, known: set[str], key: str) -> str | None:
         """Give a string of a table, or None."""
-        return self._typed(table, key, str, "a text in quotes", None, key)
+        value: str | None = self._typed(self.table(name, known), key, str, "a text in quotes", None, name)
+        return value
 
     def _typed(self, table: Mapping[str, Any], key: str, kind: Any, what: str, default: Any, where: str) -> Any:
         if key not in table:

@@ -13,7 +13,7 @@ from mlops_jupyter.display import safe_text, seconds_text
 _SIGNS = {
     "running": "▸",
     "succeeded": "✓",
-    "cached": "=",
+    "cached": "↺",
     "failed": "✗",
     "timed_out": "✗",
     "cancelled": "✗",

@@ -102,6 +102,7 @@ class Workspace:
         path: Path | str | None = None,
         *,
         start: Path | None = None,
+        beside: Path | None = None,
         actor: Actor | None = None,
         notify: Notify = _ignore,
     ) -> Workspace:
@@ -110,6 +111,7 @@ class Workspace:
         Args:
             path: Its folder; found by walking up when None.
             start: Where to begin to walk up; the working directory when None.
+            beside: A folder to walk up from when nothing is found from there.
             actor: Who works here; the account that runs the process when None.
             notify: Told of progress.
 
@@ -120,7 +122,7 @@ class Workspace:
             ConfigError: ``mlops.toml`` is wrong.
             NotFoundError: The folder does not exist.
         """
-        return cls(configuration.load(path, start=start), actor, notify)
+        return cls(configuration.load(path, start=start, beside=beside), actor, notify)
 
     @property
     def root(self) -> Path:

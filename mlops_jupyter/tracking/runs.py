@@ -6,7 +6,9 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import unquote, urlsplit
 
 from mlops_jupyter.commands import Completes, Option, command
 from mlops_jupyter.display import (
@@ -310,15 +312,16 @@ class Runs:
     def text(self, run: Run, name: str) -> str | None:
         """Give a text among a run's artifacts, or None where there is none."""
         import tempfile
-        from pathlib import Path
 
-        folder, _, base = name.rpartition("/")
-        names = {item.path for item in self._tracking.client.list_artifacts(run.run_id, folder or None)}
+        if run.artifact_uri.startswith("file:") or run.artifact_uri.startswith("/"):
+            path = Path(unquote(urlsplit(run.artifact_uri).path)) / name
+            return path.read_text("utf-8", "replace") if path.is_file() else None
+        names = {item.path for item in self._tracking.client.list_artifacts(run.run_id, name.rpartition("/")[0] or None)}
         if name not in names:
             return None
         with tempfile.TemporaryDirectory() as place:
-            path = self._tracking.client.download_artifacts(run.run_id, name, place)
-            return Path(path).read_text("utf-8", "replace")
+            local = self._tracking.client.download_artifacts(run.run_id, name, place)
+            return Path(local).read_text("utf-8", "replace")
 
     @answers
     def _curves(self, runs: Sequence[Run]) -> dict[str, list[list[tuple[int, float]]]]:

@@ -45,8 +45,15 @@ class Versions:
         client = self._tracking.client
         if not client.search_registered_models(f"name='{_quoted(name)}'"):
             self._create_model(name)
-        made = client.create_model_version(name, f"models:/{model_id}", run_id=run_id, model_id=model_id)
+        made = client.create_model_version(name, self._source(model_id), run_id=run_id, model_id=model_id)
         return self.get(name, int(made.version))
+
+    def _source(self, model_id: str) -> str:
+        if self._tracking.uri.startswith("http"):
+            return f"models:/{model_id}"
+        # In this process MLflow would look the model up in whatever store is set globally, not in the client's.
+        location: str = self._tracking.client.get_logged_model(model_id).artifact_location
+        return location
 
     def _create_model(self, name: str) -> None:
         client = self._tracking.client

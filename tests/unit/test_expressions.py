@@ -1,0 +1,86 @@
+"""``NAME=EXPR``: Python among the notebook's variables, and words where words are meant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlops_jupyter.errors import MlopsError, NotFoundError, UsageError, ValueRefused
+from mlops_jupyter.expressions import evaluate, split, variable
+
+NAMESPACE: dict[str, Any] = {"loss": 0.5, "accuracy": 0.9, "adamw": 7}
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("loss", 0.5),
+        ("loss * 2", 1.0),
+        ("1e-3", 0.001),
+        ("'text'", "text"),
+        ("True", True),
+        ("None", None),
+        ("sgd", "sgd"),
+        ("resnet-50", "resnet-50"),
+        ("v1.2", "v1.2"),
+        ("adamw", 7),
+        ("a first try", "a first try"),
+        ("[x for x in (1, 2)]", [1, 2]),
+        ("max", max),
+    ],
+)
+def test_params_and_tags_take_python_and_words(expression: str, value: Any) -> None:
+    """A name that exists is its value; a bare word that names nothing is text."""
+    assert evaluate("p", expression, NAMESPACE, words=True) == value
+
+
+@pytest.mark.parametrize(
+    ("expression", "error"),
+    [("sgd", NotFoundError), ("los", NotFoundError), ("1/0", ValueRefused), ("a b", UsageError), ("0.1*", UsageError)],
+)
+def test_metrics_take_python_only(expression: str, error: type[MlopsError]) -> None:
+    """A metric that is a word is a typo, and told as one."""
+    with pytest.raises(error):
+        evaluate("m", expression, NAMESPACE, words=False)
+
+
+def test_a_typo_in_an_expression_is_not_text() -> None:
+    """Only a bare word becomes text: an expression with an unknown name in it is an error."""
+    with pytest.raises(NotFoundError) as caught:
+        evaluate("p", "accurcy * 2", NAMESPACE, words=True)
+    assert caught.value.hint == "did you mean 'accuracy'?"
+
+
+@pytest.mark.parametrize("text", ["loss", "=1", "loss=", " =1", ""])
+def test_what_is_no_pair_is_refused(text: str) -> None:
+    """NAME=EXPR, or the hint shows how."""
+    with pytest.raises(UsageError):
+        split(text)
+
+
+def test_the_first_equals_sign_splits() -> None:
+    """Comparisons and keyword arguments stay in the expression."""
+    assert split("same=a==b") == ("same", "a==b")
+
+
+def test_a_missing_variable_names_the_nearest() -> None:
+    """A typo costs one look at the hint."""
+    with pytest.raises(NotFoundError) as caught:
+        variable("acuracy", NAMESPACE)
+    assert caught.value.hint == "did you mean 'accuracy'?"
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_a_value_or_one_of_our_errors(text: str) -> None:
+    """Nothing that is typed makes the parser fall over."""
+    import warnings
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            evaluate("p", text, {"__builtins__": {}}, words=True)
+    except MlopsError:
+        pass
