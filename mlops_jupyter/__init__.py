@@ -9,14 +9,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mlops_jupyter._version import __version__
 from mlops_jupyter.tracking import quiet_environment
 
 if TYPE_CHECKING:
     from mlops_jupyter.pipelines.outputs import load, output
     from mlops_jupyter.tracking.active import log_data, log_metric, log_model, log_param
     from mlops_jupyter.workspace import Workspace, run
-
-__version__ = "0.1.0"
 
 # MLflow reads these when it is imported, which may be in the user's next line.
 quiet_environment()
@@ -34,6 +33,7 @@ _PUBLIC = {
 
 __all__ = [
     "Workspace",
+    "__version__",
     "load",
     "log_data",
     "log_metric",

@@ -13,7 +13,8 @@ from mlops_jupyter.commands import Command, find, parse_words
 from mlops_jupyter.display import Shown, document_of, dump
 from mlops_jupyter.errors import MlopsError, UsageError, translate
 from mlops_jupyter.progress import Progress
-from mlops_jupyter.session import HELP, SESSION_COMMANDS, WORKSPACE_COMMANDS, Handbook
+from mlops_jupyter.session import HELP, SESSION_COMMANDS, Handbook
+from mlops_jupyter.workspace import COMMANDS as WORKSPACE_COMMANDS
 
 PREFIX = "mlops"
 COMMANDS: Mapping[str, Command] = dict(sorted((WORKSPACE_COMMANDS | HELP).items()))
@@ -88,8 +89,8 @@ def _carry_out(words: list[str], options: _Globals) -> Shown:
     beside = file.parent if file is not None else None
     with Progress(sys.stderr, quiet=options.json) as progress:
         workspace = Workspace.open(options.workspace, beside=beside, notify=progress.tell)
-        result = found.call(workspace, arguments)
-    return result
+        answer: Shown = found.call(workspace, arguments)
+    return answer
 
 
 SESSION_VERBS = {verb.split()[0] for verb in SESSION_COMMANDS} | {"run"}
@@ -125,7 +126,7 @@ def _take_globals(words: list[str], options: _Globals) -> list[str]:
 
 
 def _version() -> Shown:
-    from mlops_jupyter import __version__
+    from mlops_jupyter._version import __version__
     from mlops_jupyter.display import Message
 
     return Message(f"mlops-jupyter {__version__}", {"version": __version__}, "info")
@@ -151,7 +152,7 @@ def _tell(error: MlopsError, options: _Globals, out: TextIO) -> None:
 def _stdout_kept_clean() -> Iterator[TextIO]:
     """Give what reaches the real standard output; everything else that is printed goes to standard error.
 
-    Libraries print, and kernels inherit the file descriptor: what ``--json`` promises holds only if neither can reach it.
+    Libraries print, and kernels inherit the file descriptor: what ``--json`` promises holds only if none can reach it.
     """
     try:
         real = os.dup(1)

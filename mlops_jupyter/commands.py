@@ -47,7 +47,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Completes:
-    """What a parameter names, for tab completion: ``run``, ``snapshot``, ``model``, ``pipeline``, ``alias``, ``verb``."""
+    """What a parameter names, for tab completion: ``run snapshot model pipeline alias verb``."""
 
     what: str
 
@@ -76,7 +76,8 @@ class Parameter:
         origin = typing.get_origin(self.annotation)
         if origin is Literal:
             return str
-        return origin or self.annotation
+        kind: type = origin or self.annotation
+        return kind
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -134,10 +135,7 @@ class Command:
 
     def usage(self) -> str:
         """Give the usage line."""
-        words = [self.verb]
-        for parameter in self.parameters:
-            words.append(_usage_of(parameter))
-        return " ".join(words)
+        return " ".join([self.verb, *map(_usage_of, self.parameters)])
 
     def call(self, owner: object, arguments: Mapping[str, Any]) -> Any:
         """Run the operation.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,7 +128,7 @@ def parameters(given: Mapping[str, Any]) -> dict[str, Any]:
     params = dict(given)
     data = params.get("data")
     if data is not None and data != "builtin":
-        path = Path(os.path.expanduser(str(data))).absolute()
+        path = Path(str(data)).expanduser().absolute()
         if not path.is_file():
             raise UsageError(f"data={data}: there is no such file", "give the path of a CSV file")
         params["data"] = str(path)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ast
 import copyreg
-import dataclasses
 import functools
 import os
 import struct
@@ -28,8 +27,8 @@ def digest_of(value: Any) -> str:
     """Give the digest of a value over all of its content.
 
     Args:
-        value: JSON values, numpy arrays, pandas frames, series and indexes, Arrow tables, paths (their content), and any
-            object that pickle could reduce, models included.
+        value: JSON values, numpy arrays, pandas frames, series and indexes, Arrow tables, paths (their content), and
+            any object that pickle could reduce, models included.
 
     Returns:
         32 hexadecimal digits.
@@ -157,8 +156,8 @@ class _Walk:
                 self.file(file)
             return
         self.leaf("file", str(path.stat().st_size).encode())
-        with path.open("rb") as file:
-            while chunk := file.read(1 << 22):
+        with path.open("rb") as content:
+            while chunk := content.read(1 << 22):
                 self._hash.update(chunk)
 
     def _known_library(self, value: Any, depth: int) -> bool:
@@ -254,7 +253,7 @@ def _array(walk: _Walk, array: Any, depth: int) -> None:
     else:
         native = array.astype(array.dtype.newbyteorder("="), copy=False)
         flat = np.ascontiguousarray(native)
-        walk.leaf("data", memoryview(flat.reshape(-1).view(np.uint8)) if flat.nbytes else b"")
+        walk.leaf("data", flat.reshape(-1).view(np.uint8).data if flat.nbytes else b"")
 
 
 def _scalar(walk: _Walk, value: Any, depth: int) -> None:
@@ -343,12 +342,6 @@ def _tensor(walk: _Walk, tensor: Any, depth: int) -> None:
 def _timestamp(walk: _Walk, value: Any, depth: int) -> None:
     walk.leaf("time", str(value.isoformat()).encode())
     walk.leaf("unit", str(getattr(value, "unit", "")).encode())
-
-
-def _fields(walk: _Walk, value: Any, depth: int) -> None:
-    for field in dataclasses.fields(value):
-        walk.feed(field.name, depth)
-        walk.feed(getattr(value, field.name), depth)
 
 
 def _generator(walk: _Walk, value: Any, depth: int) -> None:

@@ -17,7 +17,7 @@ from mlops_jupyter.snapshots.variables import user_variables
 from mlops_jupyter.tracking import active
 from mlops_jupyter.tracking.active import ActiveRun
 from mlops_jupyter.tracking.context import run_tags
-from mlops_jupyter.tracking.records import SNAPSHOT
+from mlops_jupyter.tracking.records import SNAPSHOT, Run
 from mlops_jupyter.tracking.runs import CELL_SOURCE
 from mlops_jupyter.workspace import COMMANDS as WORKSPACE_COMMANDS
 from mlops_jupyter.workspace import Workspace
@@ -465,8 +465,7 @@ class Session:
     def _snapshot_ref(self, ref: str) -> str:
         """Find the snapshot that a name means, which may be a run's or a model's."""
         try:
-            found: str = self.workspace.snapshots.resolve(ref).id
-            return found
+            return self.workspace.snapshots.resolve(ref).id
         except NotFoundError as error:
             if type(error) is not NotFoundError or ref == "@last" or ref.startswith("-"):
                 raise
@@ -474,12 +473,12 @@ class Session:
         run = self._run_named(ref)
         if run is None:
             raise missing
-        snapshot = run.tags.get(SNAPSHOT)
+        snapshot: str | None = run.tags.get(SNAPSHOT)
         if snapshot is None:
             raise ConflictError(f"run {run.name} has no snapshot", "take one inside the run, or use --snapshot")
         return snapshot
 
-    def _run_named(self, ref: str) -> Any:
+    def _run_named(self, ref: str) -> Run | None:
         for resolve in (self.workspace.runs.resolve, self._run_of_model):
             try:
                 return resolve(ref)
@@ -488,7 +487,7 @@ class Session:
                     raise
         return None
 
-    def _run_of_model(self, ref: str) -> Any:
+    def _run_of_model(self, ref: str) -> Run:
         details = self.workspace.registry.show(ref)
         return self.workspace.runs.get(details.facts["run_id"])
 

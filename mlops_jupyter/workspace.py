@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from mlops_jupyter import config as configuration
-from mlops_jupyter.actor import Actor, os_actor
 from mlops_jupyter import demo as demo_project
+from mlops_jupyter.actor import Actor, os_actor
 from mlops_jupyter.commands import Option, collect, command
 from mlops_jupyter.config import FILE, STATE, Config
 from mlops_jupyter.demo import DemoResult

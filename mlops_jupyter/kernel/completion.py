@@ -95,7 +95,7 @@ class Completer:
         return ["@last", *(run.name for run in runs if " " not in run.name), *(run.run_id[:8] for run in runs)]
 
     def _snapshots(self) -> list[str]:
-        table = self._extension.session.workspace.snapshots.search(limit=_MOST)
+        table = self._extension.session.workspace.snapshots.list(limit=_MOST)
         return ["@last", *(row["name"] or row["snapshot"] for row in table.rows)]
 
     def _models(self) -> list[str]:

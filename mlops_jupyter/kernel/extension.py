@@ -181,7 +181,7 @@ class Extension:
         error = result.error_before_exec or result.error_in_exec
         try:
             for shown in self._cell_runs.close(error):
-                display(shown)
+                display(shown)  # type: ignore[no-untyped-call]
         except Exception as problem:
             # The cell has ended, so nothing can fail it any more; what happened to its run must still be seen.
             ours = translate(problem)

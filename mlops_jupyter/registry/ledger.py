@@ -221,4 +221,5 @@ def _read(connection: sqlite3.Connection, model: str | None) -> list[Event]:
 
 
 def _event(row: tuple[Any, ...]) -> Event:
-    return Event(*row[:6], json.loads(row[6]), *row[7:])
+    seq, time, kind, actor, via, model, data, previous, digest = row
+    return Event(seq, time, kind, actor, via, model, json.loads(data), previous, digest)

@@ -95,9 +95,7 @@ class ModelDetails(Shown):
         shown = {key: facts[key] for key in ("aliases", "run_id", "created", "source", "notebook")}
         blocks: list[Block] = [Heading(f"{facts['model']}/{facts['version']}")]
         blocks.append(Pairs({key: value for key, value in shown.items() if value}))
-        for kind in ("metrics", "params"):
-            if facts[kind]:
-                blocks.append(Pairs(facts[kind], kind))
+        blocks += [Pairs(facts[kind], kind) for kind in ("metrics", "params") if facts[kind]]
         if self.gates:
             rows = [{"alias": alias, **_gate_rows([outcome])[0]} for alias, outcome in self.gates]
             blocks.append(Grid({"alias": "alias"} | _GATES, rows, "gates, asked now"))

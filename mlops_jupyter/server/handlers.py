@@ -18,7 +18,8 @@ from mlops_jupyter.commands import Command, parse_body
 from mlops_jupyter.config import find_workspace
 from mlops_jupyter.display import Shown, document_of
 from mlops_jupyter.errors import DeniedError, MlopsError, NotFoundError, UsageError, translate
-from mlops_jupyter.session import HELP, SESSION_COMMANDS, WORKSPACE_COMMANDS, Handbook
+from mlops_jupyter.session import HELP, SESSION_COMMANDS, Handbook
+from mlops_jupyter.workspace import COMMANDS as WORKSPACE_COMMANDS
 from mlops_jupyter.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ COMMANDS: Mapping[str, Command] = WORKSPACE_COMMANDS | HELP
 ROUTES = {command.route: command for command in COMMANDS.values() if command.route}
 
 
-class _Door(APIHandler):
+class _Door(APIHandler):  # type: ignore[misc]
     """What both handlers share: errors in our form."""
 
     auth_resource = "mlops"
@@ -41,7 +42,7 @@ class _Door(APIHandler):
         """Answer with ``{"error": {"message", "hint"}}``, whatever went wrong."""
         error = kwargs.get("exc_info", (None, None))[1]
         if isinstance(error, web.HTTPError):
-            text = error.log_message or error.reason or web.httputil.responses.get(status_code, "refused")
+            text = error.log_message or error.reason or self._reason or "refused"
             ours = MlopsError(str(text), _HINTS.get(status_code, "check the request"))
         else:
             ours = translate(error or Exception("no more is known"))
@@ -66,7 +67,7 @@ class VerbHandler(_Door):
     """``POST /mlops/api/VERB``."""
 
     @web.authenticated
-    @authorized
+    @authorized  # type: ignore[untyped-decorator]
     async def post(self, path: str) -> None:
         """Carry out a verb."""
         try:
@@ -175,7 +176,7 @@ class JobHandler(_Door):
     """``GET /mlops/api/jobs/ID``."""
 
     @web.authenticated
-    @authorized
+    @authorized  # type: ignore[untyped-decorator]
     async def get(self, job_id: str) -> None:
         """Say how a job stands."""
         job = self.services.jobs.get(job_id)

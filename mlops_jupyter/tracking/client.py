@@ -7,20 +7,22 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, ParamSpec, TypeVar
 
 from mlops_jupyter.config import Config
 from mlops_jupyter.errors import ConflictError, StoreError, translate
 from mlops_jupyter.tracking import embedded, mlflow_module
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
-def answers(method: Callable[..., Any]) -> Any:
+def answers(method: Callable[P, R]) -> Callable[P, R]:
     """Make a method raise our errors in the place of MLflow's and the database's."""
 
     @functools.wraps(method)
-    def call(*args: Any, **kwargs: Any) -> Any:
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return method(*args, **kwargs)
         except Exception as error:

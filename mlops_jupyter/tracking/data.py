@@ -82,7 +82,8 @@ def _file(path: Path, name: str, digest: str) -> Any:
             return None
 
         def to_dict(self) -> dict[str, Any]:
-            return super().to_dict() | {"profile": self.profile, "schema": "{}"}
+            known: dict[str, Any] = super().to_dict()
+            return known | {"profile": self.profile, "schema": "{}"}
 
     return File(source=resolve_dataset_source(str(path.resolve())), name=name, digest=digest)
 

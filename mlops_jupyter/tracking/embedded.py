@@ -1,8 +1,8 @@
 """The embedded store: MLflow's SQLite database in ``.mlops/``, made from a template in milliseconds.
 
-MLflow takes seconds to migrate an empty database. The template is made once per MLflow version, kept in the user's cache
-folder, and copied. It has no Default experiment, because that row carries an absolute artifact path; MLflow adds the row
-when the copy is first opened, with the workspace's own.
+MLflow takes seconds to migrate an empty database. The template is made once per MLflow version, kept in the user's
+cache folder, and copied. It has no Default experiment, because that row carries an absolute artifact path; MLflow adds
+the row when the copy is first opened, with the workspace's own.
 """
 
 from __future__ import annotations

@@ -137,7 +137,7 @@ def _skops_holds(model: Any) -> bool:
 
 
 def _log_object(mlflow: Any, model: Any, options: dict[str, Any]) -> tuple[Any, str]:
-    class Wrapped(mlflow.pyfunc.PythonModel):  # type: ignore[misc, name-defined]
+    class Wrapped(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         """An object with ``predict``, or a function, as MLflow's pyfunc."""
 
         def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:

@@ -157,7 +157,7 @@ class Runs:
             filter_string: MLflow's filter.
             order_by: MLflow's order; the newest first when empty.
             limit: How many at the most.
-            experiment: Only this experiment's; all of the embedded store's, or the workspace's own elsewhere, when None.
+            experiment: Only this one's; when None, all of the embedded store's, or the workspace's own elsewhere.
 
         Returns:
             The runs, sorted by the store.
@@ -316,7 +316,8 @@ class Runs:
         if run.artifact_uri.startswith("file:") or run.artifact_uri.startswith("/"):
             path = Path(unquote(urlsplit(run.artifact_uri).path)) / name
             return path.read_text("utf-8", "replace") if path.is_file() else None
-        names = {item.path for item in self._tracking.client.list_artifacts(run.run_id, name.rpartition("/")[0] or None)}
+        folder = name.rpartition("/")[0] or None
+        names = {item.path for item in self._tracking.client.list_artifacts(run.run_id, folder)}
         if name not in names:
             return None
         with tempfile.TemporaryDirectory() as place:

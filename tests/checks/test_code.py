@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import shutil
@@ -49,15 +50,17 @@ def test_imports_follow_the_plan() -> None:
 def test_nothing_heavy_is_imported(module: str) -> None:
     """Loading the extension, or asking for help, loads none of the big libraries."""
     heavy = "{'mlflow', 'pandas', 'numpy', 'papermill', 'sklearn', 'pyarrow', 'matplotlib'}"
-    run(sys.executable, "-c", f"import sys, {module}; assert not {heavy} & set(sys.modules), {heavy} & set(sys.modules)")
+    run(
+        sys.executable, "-c", f"import sys, {module}; assert not {heavy} & set(sys.modules), {heavy} & set(sys.modules)"
+    )
 
 
 def test_every_public_name_can_be_imported() -> None:
     """``__all__``, the lazy table and what type checkers see are the same names."""
     import mlops_jupyter
 
-    assert set(mlops_jupyter.__all__) == set(mlops_jupyter._PUBLIC)
-    assert all(callable(getattr(mlops_jupyter, name)) for name in mlops_jupyter.__all__)
+    assert set(mlops_jupyter.__all__) == {*mlops_jupyter._PUBLIC, "__version__"}
+    assert all(callable(getattr(mlops_jupyter, name)) for name in mlops_jupyter._PUBLIC)
     assert set(mlops_jupyter.__all__) <= set(dir(mlops_jupyter))
 
 
@@ -106,7 +109,9 @@ def test_front_end_checks_pass(script: str) -> None:
 def test_front_end_builds(tmp_path: Path) -> None:
     """The sources in the tree can be built anew."""
     copy = tmp_path / "project" / "labextension"
-    shutil.copytree(FRONT_END, copy, symlinks=True, ignore=shutil.ignore_patterns("node_modules", "lib", "*.tsbuildinfo"))
+    shutil.copytree(
+        FRONT_END, copy, symlinks=True, ignore=shutil.ignore_patterns("node_modules", "lib", "*.tsbuildinfo")
+    )
     (copy / "node_modules").symlink_to(FRONT_END / "node_modules")
     (copy.parent / "mlops_jupyter").mkdir()
     run(SCRIPTS / "jlpm", "build:prod", cwd=copy)
@@ -119,6 +124,17 @@ def test_workflow_is_what_github_accepts() -> None:
     workflow = ROOT / ".github" / "workflows" / "test.yml"
     run(SCRIPTS / "check-jsonschema", "--builtin-schema", "vendor.github-workflows", workflow)
     assert "bash .ci/run" in workflow.read_text("utf-8")
+
+
+def test_every_test_says_what_it_holds() -> None:
+    """A test's docstring is its sentence of truth."""
+    silent = [
+        f"{file.name}:{node.lineno} {node.name}"
+        for file in sorted((ROOT / "tests").rglob("test_*.py"))
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_") and not ast.get_docstring(node)
+    ]
+    assert not silent
 
 
 def test_dependencies_have_both_ends() -> None:

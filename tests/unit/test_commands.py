@@ -158,9 +158,7 @@ def test_json_may_use_short_names_and_dashes() -> None:
         max_size=3,
     ),
 )
-def test_a_body_means_what_the_words_mean(
-    heat: int, minutes: float, shelf: str, label: dict[str, str]
-) -> None:
+def test_a_body_means_what_the_words_mean(heat: int, minutes: float, shelf: str, label: dict[str, str]) -> None:
     """The same values give the same arguments as words, as JSON texts and as JSON values."""
     typed = ["x", f"--heat={heat}", f"--minutes={minutes!r}", "--shelf", shelf]
     typed += [f"--label={key}={value}" for key, value in label.items()]

@@ -85,7 +85,16 @@ def test_equal_values_have_equal_digests(value: Any) -> None:
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [(1, 1.0), (1, True), ("1", 1), (["ab", "c"], ["a", "bc"]), ([[1], 2], [1, [2]]), ((1,), [1]), (0.0, -0.0), ("", None)],
+    [
+        (1, 1.0),
+        (1, True),
+        ("1", 1),
+        (["ab", "c"], ["a", "bc"]),
+        ([[1], 2], [1, [2]]),
+        ((1,), [1]),
+        (0.0, -0.0),
+        ("", None),
+    ],
 )
 def test_values_that_only_look_alike_differ(one: Any, other: Any) -> None:
     """Types and boundaries are part of the content."""

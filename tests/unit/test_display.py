@@ -85,7 +85,8 @@ def test_a_table_is_rows_and_a_frame() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.04, "0.0 s"), (3.21, "3.2 s"), (59.6, "1 min 0 s"), (185, "3 min 5 s"), (7440, "2 h 4 min")]
+    ("seconds", "text"),
+    [(0.04, "0.0 s"), (3.21, "3.2 s"), (59.6, "1 min 0 s"), (185, "3 min 5 s"), (7440, "2 h 4 min")],
 )
 def test_durations_read_as_people_say_them(seconds: float, text: str) -> None:
     """No one reads 7440.0 seconds."""

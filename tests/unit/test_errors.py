@@ -18,7 +18,9 @@ KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issu
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_tree_in_the_docstring_is_the_tree(kind: type[MlopsError]) -> None:
     """Every error stands in the module's docstring with its exit code and status."""
-    line = next(line for line in (errors.__doc__ or "").splitlines() if f" {kind.__name__} " in f" {line.strip('│├└─ ')} ")
+    line = next(
+        line for line in (errors.__doc__ or "").splitlines() if f" {kind.__name__} " in f" {line.strip('│├└─ ')} "
+    )
     assert line.split(kind.__name__)[1].split()[:2] == [str(kind.exit_code), str(kind.http_status)]
 
 
@@ -60,7 +62,10 @@ def test_mlflows_errors_become_ours() -> None:
     from mlflow.exceptions import MlflowException
     from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST
 
-    found = {code: translate(MlflowException("x", code)).http_status for code in (RESOURCE_DOES_NOT_EXIST, INVALID_PARAMETER_VALUE, INTERNAL_ERROR)}
+    found = {
+        code: translate(MlflowException("x", code)).http_status
+        for code in (RESOURCE_DOES_NOT_EXIST, INVALID_PARAMETER_VALUE, INTERNAL_ERROR)
+    }
     assert list(found.values()) == [404, 422, 503]
 
 

@@ -1,0 +1,387 @@
+"""One attempt at a step: an MLflow run, a kernel, and what is kept of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from mlops_jupyter import environment
+from mlops_jupyter.digest import digest_of
+from mlops_jupyter.errors import MlopsError, translate
+from mlops_jupyter.pipelines.events import EventLog
+from mlops_jupyter.pipelines.execute import Cancellation, Order, Outcome, run_notebook
+from mlops_jupyter.pipelines.plan import Decision, Instance, Planner, Published
+from mlops_jupyter.pipelines.results import StepResult
+from mlops_jupyter.pipelines.watchdog import Watchdog
+
+_LONGEST_PARAM = 500
+Status = Literal["FINISHED", "FAILED", "KILLED"]
+
+
+class Tracker(Protocol):
+    """What a pipeline asks of the tracking store."""
+
+    def begin(
+        self,
+        name: str | None,
+        *,
+        parent: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        params: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Begin a run and give its id."""
+
+    def finish(self, run_id: str, status: Status) -> None:
+        """End a run."""
+
+    def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Set tags of a run."""
+
+    def put_artifact(self, run_id: str, path: Path, folder: str = "") -> None:
+        """Keep a file as an artifact of a run."""
+
+    def child_environment(self, run_id: str | None) -> dict[str, str]:
+        """Give the environment variables that make a child process log to a run."""
+
+
+class Promotion(Protocol):
+    """What became of a promotion."""
+
+    @property
+    def status(self) -> str:
+        """``promoted``, ``pending`` or ``refused``."""
+
+    @property
+    def reasons(self) -> Any:
+        """Why it was refused, or what it waits for: texts."""
+
+
+class Registry(Protocol):
+    """What a pipeline asks of the registry."""
+
+    def register_model(self, name: str, *, model_id: str, run_id: str) -> int:
+        """Make a version of a logged model and give its number."""
+
+    def promote(self, model: str, *, to: str, message: str = "") -> Promotion:
+        """Move an alias, through the gates."""
+
+
+@dataclass
+class Services:
+    """What a run is carried out with.
+
+    Args:
+        root: The workspace's folder.
+        state: The folder of its state.
+        store: The object store as a path or URL, for kernels.
+        make_tracker: Builds the tracker when it is first needed; None to track nothing.
+        make_registry: Builds the registry when it is first needed; None where models can't be registered.
+        notify: Takes progress events.
+    """
+
+    root: Path
+    state: Path
+    store: str
+    make_tracker: Callable[[], Tracker] | None = None
+    make_registry: Callable[[], Registry] | None = None
+    notify: Callable[[Mapping[str, Any]], None] = field(default=lambda event: None)
+
+    @cached_property
+    def tracker(self) -> Tracker | None:
+        """The tracker; importing MLflow takes seconds, so it is built when it is needed."""
+        return self.make_tracker() if self.make_tracker else None
+
+    @cached_property
+    def registry(self) -> Registry | None:
+        """The registry."""
+        return self.make_registry() if self.make_registry else None
+
+    @cached_property
+    def git(self) -> dict[str, str]:
+        """The tags that say which commit the workspace is at."""
+        state = environment.git_state(self.root)
+        if not state:
+            return {}
+        return {"mlops.git.commit": state["commit"], "mlops.git.dirty": str(state["dirty"]).lower()}
+
+    def begin(
+        self,
+        name: str,
+        parent: str | None,
+        tags: Mapping[str, str],
+        params: Mapping[str, Any],
+        log: EventLog,
+    ) -> str | None:
+        """Begin an MLflow run, and note in the log that it is open."""
+        if self.tracker is None:
+            return None
+        shown = {key: _shown(value) for key, value in params.items()}
+        run_id = self.tracker.begin(name, parent=parent, tags=tags, params=shown)
+        log.append({"event": "begun", "run_id": run_id})
+        return run_id
+
+    def finish(self, run_id: str | None, status: str, log: EventLog) -> None:
+        """End an MLflow run, and note in the log that it is closed."""
+        if self.tracker is not None and run_id is not None:
+            self.tracker.finish(run_id, status)  # type: ignore[arg-type]
+            log.append({"event": "finished", "run_id": run_id})
+
+    def tags(self, planner: Planner, instance: Instance, log: EventLog) -> dict[str, str]:
+        """Give the tags of an instance's MLflow run."""
+        path = instance.step.notebook.path
+        inside = path.is_relative_to(self.root.resolve())
+        return {
+            "mlops.pipeline": planner.definition.name,
+            "mlops.pipeline_run": log.run,
+            "mlops.step": instance.name,
+            "mlops.notebook": (path.relative_to(self.root.resolve()) if inside else path).as_posix(),
+            "mlops.env": environment.digest(environment.capture()),
+            **self.git,
+        }
+
+    def note_cached(
+        self,
+        planner: Planner,
+        instance: Instance,
+        record: Mapping[str, Any],
+        parent: str | None,
+        log: EventLog,
+    ) -> None:
+        """Show a reused step among its siblings in MLflow: a finished run that names its source."""
+        source = record.get("run_id")
+        if self.tracker is None or not source:
+            return
+        tags = {
+            "mlops.pipeline": planner.definition.name,
+            "mlops.pipeline_run": log.run,
+            "mlops.step": instance.name,
+            "mlops.cache.key": record["key"],
+            "mlops.cache.source": source,
+        }
+        self.finish(self.begin(instance.name, parent, tags, {}, log), "FINISHED", log)
+
+
+@dataclass(frozen=True)
+class Done:
+    """How an attempt ended.
+
+    Args:
+        result: What became of the step.
+        outputs: The entries that it published.
+        final: Whether another attempt would end alike (a gate refused).
+    """
+
+    result: StepResult
+    outputs: Mapping[str, Any]
+    final: bool = False
+
+
+class Attempt:
+    """One execution of an instance.
+
+    Args:
+        planner: The pipeline.
+        instance: What to run.
+        decision: Why, and under which key.
+        services: What it is carried out with.
+        log: The run's log.
+        number: Which attempt it is, from 1.
+    """
+
+    def __init__(
+        self,
+        planner: Planner,
+        instance: Instance,
+        decision: Decision,
+        services: Services,
+        log: EventLog,
+        number: int,
+    ) -> None:
+        self._planner = planner
+        self._instance = instance
+        self._decision = decision
+        self._services = services
+        self._log = log
+        self._number = number
+
+    def carry_out(
+        self,
+        running: StepResult,
+        published: Published,
+        secrets: Mapping[str, str],
+        parent: str | None,
+        cancellation: Cancellation,
+        watchdog: Watchdog,
+    ) -> Done:
+        """Run the notebook and keep what came of it.
+
+        Args:
+            running: The instance's result so far.
+            published: What is upstream.
+            secrets: All secrets of the run.
+            parent: The MLflow run of the pipeline run.
+            cancellation: Ends it early.
+            watchdog: Ends the kernel should this process be killed.
+
+        Returns:
+            How it ended.
+        """
+        values = self._planner.values(self._instance, published)
+        run_id = self._begin(values, parent)
+        status: Status = "FAILED"
+        try:
+            order = self._order(values, published, secrets, run_id)
+            began_ns = _clock()
+            outcome = run_notebook(order, cancellation, watchdog)
+            result = replace(
+                running,
+                state=outcome.state,
+                reason=running.reason if outcome.state == "succeeded" else outcome.reason,
+                run_id=run_id,
+                seconds=round(outcome.seconds, 3),
+                outputs=result_outputs(outcome.outputs),
+                notebook=str(order.executed),
+                error=outcome.error,
+            )
+            self._keep_notebook(run_id, order)
+            done = self._registered(Done(result, outcome.outputs), run_id)
+            if done.result.state == "succeeded":
+                self._publish(outcome, done.result, published, began_ns)
+                status = "FINISHED"
+            elif done.result.state == "cancelled":
+                status = "KILLED"
+            return done
+        finally:
+            self._services.finish(run_id, status, self._log)
+
+    def _begin(self, values: Mapping[str, Any], parent: str | None) -> str | None:
+        tags = self._services.tags(self._planner, self._instance, self._log)
+        tags["mlops.attempt"] = str(self._number)
+        return self._services.begin(self._instance.name, parent, tags, values, self._log)
+
+    def _order(
+        self,
+        values: Mapping[str, Any],
+        published: Published,
+        secrets: Mapping[str, str],
+        run_id: str | None,
+    ) -> Order:
+        definition, step, services = self._planner.definition, self._instance.step, self._services
+        tracked = services.tracker.child_environment(run_id) if services.tracker else {}
+        return Order(
+            name=self._instance.name,
+            notebook=step.notebook,
+            params=values,
+            folder=self._log.folder / folder_name(self._instance.name) / str(self._number),
+            cwd=definition.folder,
+            environment={**tracked, **self._planner.env(self._instance, published)},
+            secrets={name: secrets[name] for name in step.secrets},
+            timeout=step.timeout,
+            local=(definition.folder.resolve(), services.root.resolve()),
+            declared=step.outputs,
+            required=definition.required_outputs(step.name),
+            store=services.store,
+            files=services.state / "files",
+        )
+
+    def _keep_notebook(self, run_id: str | None, order: Order) -> None:
+        if self._services.tracker is not None and run_id is not None and order.executed.exists():
+            self._services.tracker.put_artifact(run_id, order.executed, "notebook")
+
+    def _registered(self, done: Done, run_id: str | None) -> Done:
+        """Register and promote what ``register:`` asks for; before the step counts as done."""
+        registration = self._instance.step.register
+        if registration is None or done.result.state != "succeeded":
+            return done
+        try:
+            said, good = self._register(done.outputs[registration.output], run_id)
+        except Exception as error:
+            told = error if isinstance(error, MlopsError) else translate(error)
+            said, good = f"not registered: {told.message}", False
+        if good:
+            return replace(done, result=replace(done.result, reason=f"{done.result.reason}; {said}"))
+        failed = replace(done.result, state="failed", reason=said, error=said)
+        return replace(done, result=failed, final=True)
+
+    def _register(self, entry: Mapping[str, Any], run_id: str | None) -> tuple[str, bool]:
+        registration = self._instance.step.register
+        registry = self._services.registry
+        assert registration is not None
+        model = entry.get("model") or {}
+        if registry is None or run_id is None or not model.get("id"):
+            why = model.get("error") or "it is no model that MLflow knows"
+            return f"output {registration.output!r} can't be registered: {why}", False
+        version = registry.register_model(registration.name, model_id=model["id"], run_id=run_id)
+        name = f"{registration.name}/{version}"
+        if registration.promote is None:
+            return f"registered {name}", True
+        message = f"pipeline {self._planner.definition.name}, run {self._log.run}"
+        promotion = registry.promote(name, to=registration.promote, message=message)
+        reasons = "; ".join(map(str, promotion.reasons))
+        if promotion.status == "refused":
+            return f"promotion of {name} to {registration.promote} refused: {reasons}", False
+        verb = {"pending": "waits for approval to become"}.get(promotion.status, "promoted to")
+        return f"{name} {verb} {registration.promote}", True
+
+    def _publish(self, outcome: Outcome, result: StepResult, published: Published, began_ns: int) -> None:
+        """Write the record, unless what it would stand for is not certain."""
+        found = self._decision.found
+        assert found is not None
+        doubt = self._doubt(outcome, published, began_ns)
+        if doubt:
+            self._log.append({"event": "note", "name": result.name, "text": f"not cached: {doubt}"})
+            return
+        modules = self._planner.cache.modules(outcome.modules or ())
+        record = {
+            "parts": dict(self._decision.parts),
+            "modules": modules,
+            "outputs": dict(outcome.outputs),
+            "run_id": result.run_id,
+            "pipeline_run": self._log.run,
+            "seconds": result.seconds,
+            "notebook": result.notebook,
+        }
+        key = self._planner.cache.publish(found.base, self._planner.label(self._instance), record)
+        if self._services.tracker is not None and result.run_id is not None:
+            self._services.tracker.set_tags(result.run_id, {"mlops.cache.key": key})
+
+    def _doubt(self, outcome: Outcome, published: Published, began_ns: int) -> str:
+        """Say why the result may not belong to the key, if so: something was edited while the step ran."""
+        if outcome.modules is None:
+            return "what it imported is not known"
+        folder = self._planner.definition.folder
+        for name in outcome.modules:
+            if (folder / name).stat().st_mtime_ns >= began_ns:
+                return f"local module {name} changed while it ran"
+        if self._planner.inputs(self._instance, published) != self._decision.parts["inputs"]:
+            return "an input file changed while it ran"
+        return ""
+
+
+def result_outputs(entries: Mapping[str, Any]) -> dict[str, Any]:
+    """Give name → value or reference of what was published."""
+    return {name: e["value"] if "value" in e else e["ref"] for name, e in entries.items()}
+
+
+def _shown(value: Any) -> Any:
+    """Give a parameter as MLflow takes it: stores limit how long it may be."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    short = text if len(text) <= _LONGEST_PARAM else text[: _LONGEST_PARAM - 1] + "…"
+    return value if isinstance(value, bool | int | float | None) else short
+
+
+def folder_name(instance: str) -> str:
+    """Give the name of an instance's folder: readable, and no two alike."""
+    slug = re.sub(r"[^A-Za-z0-9_.=-]+", "-", instance).strip("-.")[:80]
+    return slug if slug == instance else f"{slug}-{digest_of(instance)[:8]}"
+
+
+def _clock() -> int:
+    import time
+
+    return time.time_ns()

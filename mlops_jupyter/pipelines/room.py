@@ -1,0 +1,290 @@
+"""The room's door to the rest: the commands on pipelines."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from mlops_jupyter import config
+from mlops_jupyter.commands import Option, command
+from mlops_jupyter.display import Table
+from mlops_jupyter.errors import DefinitionError, UsageError
+from mlops_jupyter.pipelines import checks, definition, events
+from mlops_jupyter.pipelines.attempt import Registry, Services, Tracker, result_outputs
+from mlops_jupyter.pipelines.definition import Definition
+from mlops_jupyter.pipelines.masking import SHORTEST
+from mlops_jupyter.pipelines.parameters import given
+from mlops_jupyter.pipelines.plan import Planner
+from mlops_jupyter.pipelines.results import GraphResult, PipelineResult, PlannedStep, PlanResult
+from mlops_jupyter.pipelines.run import Options, PipelineRun
+from mlops_jupyter.store import ObjectStore
+
+
+class Pipelines:
+    """Pipelines of one workspace.
+
+    Args:
+        root: The workspace's folder.
+        state: The folder of its state; made by ``prepare``.
+        store: Objects and records.
+        tracker: The tracking store, or what builds it; None to track nothing.
+        registry: The registry, or what builds it.
+        prepare: Makes the state's folder; called before anything is written.
+        notify: Takes progress events.
+        place: The object store as a path or URL, for kernels; by default what the workspace's settings say.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        state: Path,
+        store: ObjectStore,
+        tracker: Tracker | Callable[[], Tracker] | None = None,
+        registry: Registry | Callable[[], Registry] | None = None,
+        prepare: Callable[[], None] = lambda: None,
+        notify: Callable[[Mapping[str, Any]], None] = lambda event: None,
+        place: str | None = None,
+    ) -> None:
+        self._root = root
+        self._state = state
+        self._store = store
+        self._tracker = tracker
+        self._registry = registry
+        self._prepare = prepare
+        self._notify = notify
+        self._place = place
+
+    @command("pipeline run", long=True)
+    def run(
+        self,
+        file: Path,
+        *,
+        params: Annotated[dict[str, Any] | None, Option("-p", "--param", metavar="K=V")] = None,
+        executor: Literal["local"] = "local",
+        workers: int | None = None,
+        force: bool = False,
+        keep_going: bool = False,
+    ) -> PipelineResult:
+        """Run a pipeline: what is cached is not run, and what failed before is where it goes on.
+
+        Args:
+            file: The pipeline file.
+            params: Value of a parameter of the pipeline.
+            executor: Where the steps run.
+            workers: How many steps run at once; as many as there are cores by default.
+            force: Run every step, cached or not.
+            keep_going: After a failure, still run the steps that don't depend on it.
+
+        Returns:
+            The state of the run and of each step.
+
+        Raises:
+            DefinitionError: The file, or a notebook that it names, is wrong.
+            UsageError: A parameter is unknown, or of another type.
+
+        Example:
+            mlops pipeline run pipeline.yaml -p seed=7
+        """
+        if workers is not None and workers < 1:
+            raise UsageError(f"--workers {workers} is no number of workers", "give 1 or more")
+        planner = self._planner(file, params or {}, force)
+        secrets = _secrets(planner.definition)
+        _check_kernels(planner.definition)
+        # A plan refuses what can be refused before anything runs: inputs that are missing, say.
+        planner.plan()
+        self._prepare()
+        services = self._services()
+        self._close_abandoned(services)
+        return PipelineRun(planner, services, secrets, Options(workers, keep_going)).execute()
+
+    @command("pipeline plan")
+    def plan(
+        self,
+        file: Path,
+        *,
+        params: Annotated[dict[str, Any] | None, Option("-p", "--param", metavar="K=V")] = None,
+        force: bool = False,
+    ) -> PlanResult:
+        """Say which steps of a pipeline would run, and why.
+
+        Args:
+            file: The pipeline file.
+            params: Value of a parameter of the pipeline.
+            force: As if every step were to run.
+
+        Returns:
+            Action and reason for each step.
+
+        Raises:
+            DefinitionError: The file, or a notebook that it names, is wrong.
+            UsageError: A parameter is unknown, or of another type.
+
+        Example:
+            mlops pipeline plan pipeline.yaml
+        """
+        planner = self._planner(file, params or {}, force)
+        steps = []
+        for name, decision in planner.plan().items():
+            instance = planner.instances[name]
+            record = (decision.found.record if decision.found else None) or {}
+            cached = record if decision.action == "cached" else {}
+            steps.append(
+                PlannedStep(
+                    name,
+                    instance.step.name,
+                    instance.matrix,
+                    decision.action,
+                    decision.reason,
+                    cached.get("run_id"),
+                    result_outputs(cached.get("outputs", {})),
+                )
+            )
+        return PlanResult(planner.definition.name, str(planner.definition.file), steps)
+
+    @command("pipeline show")
+    def show(self, file: Path) -> GraphResult:
+        """Show the graph of a pipeline.
+
+        Args:
+            file: The pipeline file.
+
+        Returns:
+            Parameters, steps and edges.
+
+        Raises:
+            DefinitionError: The file, or a notebook that it names, is wrong.
+
+        Example:
+            mlops pipeline show pipeline.yaml
+        """
+        found = definition.load(file)
+        steps = [
+            {
+                "name": step.name,
+                "notebook": os.path.relpath(step.notebook.path, found.folder.resolve()),
+                "needs": step.upstream(),
+                "matrix": list(step.matrix) if isinstance(step.matrix, tuple) else step.matrix or {},
+            }
+            for step in found.steps.values()
+        ]
+        edges = [(up, step.name) for step in found.steps.values() for up in step.upstream()]
+        return GraphResult(found.name, str(found.file), found.params, steps, edges)
+
+    @command("pipeline history")
+    def history(self, file: Path | None = None) -> Table:
+        """List past runs of pipelines, newest first.
+
+        Args:
+            file: Only runs of this pipeline file.
+
+        Returns:
+            One row a run.
+
+        Example:
+            mlops pipeline history
+        """
+        wanted = str(file.absolute()) if file else None
+        rows = [
+            _row(found)
+            for folder in reversed(self._run_folders())
+            if (found := events.state_of(folder)) is not None and wanted in (None, found.meta.get("file"))
+        ]
+        columns = {
+            "run": "run",
+            "pipeline": "pipeline",
+            "state": "state",
+            "started": "started",
+            "seconds": "seconds",
+            "steps": "steps",
+            "cached": "cached",
+            "failed": "failed",
+        }
+        return Table(rows, columns, empty="no runs yet: `mlops pipeline run FILE` makes one")
+
+    def _planner(self, file: Path, params: Mapping[str, Any], force: bool) -> Planner:
+        found = definition.load(file)
+        values = given(found.params, params, found.name)
+        checks.check_given(found, values)
+        return Planner(found, values, self._store, force)
+
+    def _services(self) -> Services:
+        return Services(
+            self._root,
+            self._state,
+            self._place or config.load(self._root).store_url or str(self._state / "objects"),
+            _maker(self._tracker),
+            _maker(self._registry),
+            self._notify,
+        )
+
+    def _run_folders(self) -> list[Path]:
+        place = self._state / "pipelines"
+        if not place.is_dir():
+            return []
+        return sorted(folder for folder in place.iterdir() if folder.name != "locks")
+
+    def _close_abandoned(self, services: Services) -> None:
+        """End, in MLflow too, what a process that was killed has left open."""
+
+        def finish(run_id: str) -> None:
+            # Somebody may have deleted the run since; that must not stop a new one.
+            with contextlib.suppress(Exception):
+                if services.tracker is not None:
+                    services.tracker.finish(run_id, "KILLED")
+
+        for folder in self._run_folders():
+            events.close_abandoned(folder, finish)
+
+
+def _maker(thing: Any) -> Callable[[], Any] | None:
+    """Give what builds a thing, where the thing itself or its builder was given."""
+    if thing is None:
+        return None
+    return thing if callable(thing) and not hasattr(thing, "begin") else lambda: thing
+
+
+def _secrets(found: Definition) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for step in found.steps.values():
+        for name in step.secrets:
+            value = os.environ.get(name, "")
+            if len(value) < SHORTEST:
+                what = "is not set" if not value else "is too short to be masked"
+                raise DefinitionError(
+                    f"{found.file.name}: secret {name} of step {step.name!r} {what}",
+                    f"export {name}=… (at least {SHORTEST} characters) before the run",
+                )
+            values[name] = value
+    return values
+
+
+def _check_kernels(found: Definition) -> None:
+    from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+
+    manager = KernelSpecManager()
+    for name in {step.notebook.kernel: step for step in found.steps.values()}:
+        try:
+            manager.get_kernel_spec(name)
+        except NoSuchKernel:
+            user = next(s for s in found.steps.values() if s.notebook.kernel == name)
+            raise DefinitionError(
+                f"{user.notebook.path.name} asks for kernel {name!r}, which is not installed",
+                "`jupyter kernelspec list` shows what is; choose one in the notebook and save it",
+            ) from None
+
+
+def _row(found: events.RunState) -> dict[str, Any]:
+    return {
+        "run": found.run,
+        "pipeline": found.meta.get("pipeline"),
+        "file": found.meta.get("file"),
+        "state": found.state,
+        "started": found.started,
+        "seconds": found.seconds,
+        "steps": len(found.meta.get("steps", found.steps)),
+        "cached": found.count("cached"),
+        "failed": found.count("failed", "timed_out"),
+    }
