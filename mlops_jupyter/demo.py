@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,18 +52,24 @@ class DemoResult(Shown):
             blocks.append(Note("every step was cached: nothing has changed, so nothing was run", "good"))
         if self.runs:
             columns = {"name": "run", "run_id": "id", "metrics": "metrics"}
-            shown = [row | {"run_id": row["run_id"][:8]} for row in map(dict, self.runs)]
+            shown = [
+                {"name": row["name"], "run_id": row["run_id"][:8], "metrics": _few(row["metrics"])} for row in self.runs
+            ]
             blocks.append(Grid(columns, shown, "Runs"))
         if self.model:
             blocks += _model(self.model)
         folder = _shell_path(self.folder)
         look = {
-            "notebooks and sidebar": f"jupyter lab {folder}",
-            "MLflow": f"mlflow ui --backend-store-uri sqlite:///{self.folder / '.mlops' / 'mlflow.db'}",
-            "what would run now": f"mlops pipeline plan {folder}/{PIPELINE}",
-            "who promoted what": f"mlops --workspace {folder} audit",
+            "notebooks and sidebar": f"{_tool('jupyter')} lab {folder}",
+            "MLflow": f"{_tool('mlflow')} ui --backend-store-uri sqlite:///{self.folder / '.mlops' / 'mlflow.db'}",
+            "what would run now": f"{_tool('mlops')} pipeline plan {folder}/{PIPELINE}",
+            "who promoted what": f"{_tool('mlops')} --workspace {folder} audit",
         }
         return [*blocks, Heading("Where to look"), Pairs(look)]
+
+
+def _few(metrics: Mapping[str, Any]) -> str:
+    return ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in list(metrics.items())[:3])
 
 
 def _model(model: Mapping[str, Any]) -> list[Block]:
@@ -70,9 +79,14 @@ def _model(model: Mapping[str, Any]) -> list[Block]:
     return blocks + [Note(f"promoted because {gate['gate']} holds: {gate['reason']}", "good") for gate in gates]
 
 
-def _shell_path(folder: Path) -> str:
-    import shlex
+def _tool(name: str) -> str:
+    """Give a command as it can be pasted: with its path where the environment is not activated."""
+    beside = Path(sys.executable).parent / name
+    found = shutil.which(name)
+    return name if found and Path(found).parent == beside.parent else _shell_path(beside)
 
+
+def _shell_path(folder: Path) -> str:
     try:
         shown = folder.relative_to(Path.cwd())
     except ValueError:

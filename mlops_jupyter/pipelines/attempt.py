@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -236,7 +237,7 @@ class Attempt:
         status: Status = "FAILED"
         try:
             order = self._order(values, published, secrets, run_id)
-            began_ns = _clock()
+            began_ns = time.time_ns()
             outcome = run_notebook(order, cancellation, watchdog)
             result = replace(
                 running,
@@ -356,7 +357,8 @@ class Attempt:
             return "what it imported is not known"
         folder = self._planner.definition.folder
         for name in outcome.modules:
-            if (folder / name).stat().st_mtime_ns >= began_ns:
+            file = folder / name
+            if not file.exists() or file.stat().st_mtime_ns >= began_ns:
                 return f"local module {name} changed while it ran"
         if self._planner.inputs(self._instance, published) != self._decision.parts["inputs"]:
             return "an input file changed while it ran"
@@ -379,9 +381,3 @@ def folder_name(instance: str) -> str:
     """Give the name of an instance's folder: readable, and no two alike."""
     slug = re.sub(r"[^A-Za-z0-9_.=-]+", "-", instance).strip("-.")[:80]
     return slug if slug == instance else f"{slug}-{digest_of(instance)[:8]}"
-
-
-def _clock() -> int:
-    import time
-
-    return time.time_ns()

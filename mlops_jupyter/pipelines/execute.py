@@ -149,9 +149,8 @@ class _Stopped(Exception):
 class _Kernel:
     """The running kernel of a step, as the engine's watcher."""
 
-    def __init__(self, order: Order, watchdog: Watchdog, on_cell: Callable[[int], None]) -> None:
+    def __init__(self, order: Order, watchdog: Watchdog) -> None:
         self._watchdog = watchdog
-        self._on_cell = on_cell
         self._python = order.notebook.language == "python"
         self._group: int | None = None
         self._timers: list[threading.Timer] = []
@@ -172,7 +171,6 @@ class _Kernel:
     def cell_started(self, index: int) -> None:
         if self.why:
             raise _Stopped
-        self._on_cell(index)
 
     def cells_done(self, ask: Callable[[str], Any]) -> None:
         answer = ask(_IMPORTED) if self._python else "[]"
@@ -209,19 +207,13 @@ class _Kernel:
         timer.start()
 
 
-def run_notebook(
-    order: Order,
-    cancellation: Cancellation,
-    watchdog: Watchdog,
-    on_cell: Callable[[int], None] = lambda index: None,
-) -> Outcome:
+def run_notebook(order: Order, cancellation: Cancellation, watchdog: Watchdog) -> Outcome:
     """Run a step once.
 
     Args:
         order: What to run.
         cancellation: Ends it early.
         watchdog: Ends the kernel should this process be killed.
-        on_cell: Told the index of each cell that begins.
 
     Returns:
         How it ended. Failures of the user's code are no exceptions here.
@@ -229,13 +221,14 @@ def run_notebook(
     began = time.monotonic()
     mask = Mask(order.secrets.values())
     order.folder.mkdir(parents=True, exist_ok=True)
-    kernel = _Kernel(order, watchdog, on_cell)
+    kernel = _Kernel(order, watchdog)
     cancellation.add(kernel)
     try:
         with tempfile.TemporaryFile() as log:
             told = _executed(order, kernel, mask, log)
             # What a kernel said before it died; an error in a cell speaks for itself.
-            tail = _tail(log) if told["state"] != "succeeded" and "traceback" not in told else ""
+            crashed = told["state"] == "died" or (told["state"] == "failed" and not told.get("cell"))
+            tail = _tail(log) if crashed else ""
     finally:
         cancellation.remove(kernel)
         kernel.close()

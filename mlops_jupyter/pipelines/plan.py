@@ -18,6 +18,7 @@ from __future__ import annotations
 import glob
 import itertools
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
@@ -96,7 +97,7 @@ def expand(definition: Definition, params: Mapping[str, Any]) -> dict[str, Insta
         own = []
         for setting in settings(step, params):
             name = instance_name(step_name, setting)
-            if name in instances or len(instances) >= _MOST_INSTANCES:
+            if name in instances:
                 raise DefinitionError(
                     f"{definition.file.name}: the matrix of step {step_name!r} has {name} twice",
                     "give each setting once",
@@ -128,6 +129,10 @@ def settings(step: Step, params: Mapping[str, Any]) -> list[dict[str, Any]]:
     for axis, values in axes.items():
         if not isinstance(values, list) or not values:
             raise DefinitionError(f"matrix key {axis!r} of step {step.name!r} has no list of values", "give it some")
+    if math.prod(map(len, axes.values())) > _MOST_INSTANCES:
+        raise DefinitionError(
+            f"the matrix of step {step.name!r} has more than {_MOST_INSTANCES} settings", "give fewer values"
+        )
     return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
 
 

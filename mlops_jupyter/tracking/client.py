@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar
 
+from mlops_jupyter.actor import os_actor
 from mlops_jupyter.config import Config
 from mlops_jupyter.errors import ConflictError, StoreError, translate
 from mlops_jupyter.tracking import embedded, mlflow_module
@@ -163,6 +164,8 @@ class Tracking:
             The run's id; its status is RUNNING.
         """
         all_tags = {str(k): str(v) for k, v in (tags or {}).items()}
+        # MLflow's fluent calls say who began a run; its client does not.
+        all_tags.setdefault("mlflow.user", os_actor().name)
         if parent is not None:
             all_tags["mlflow.parentRunId"] = parent
         run = self.client.create_run(self.experiment_id(experiment), tags=all_tags, run_name=name)

@@ -1,0 +1,75 @@
+# ruff: noqa: F811, F401 - a fixture is imported, and then named as a parameter
+"""A pipeline on the real thing: MLflow on SQLite, a model that is trained, registered and promoted through a gate."""
+
+from __future__ import annotations
+
+import pytest
+from test_pipeline_support import project, states, step
+
+HEAD = "from mlops_jupyter import load, log_metric, log_model, output"
+TRAIN = """
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+rows = np.random.default_rng(0).normal(size=(60, 2))
+labels = (rows[:, 0] > 0).astype(int)
+model = LogisticRegression(C=float(strength)).fit(rows, labels)
+log_metric('accuracy', model.score(rows, labels))
+"""
+
+
+@pytest.fixture
+def workspace(project):
+    """A workspace with a gate, and a pipeline that trains, chooses, registers and promotes."""
+    from mlops_jupyter import Workspace
+
+    (project.folder / "mlops.toml").write_text(
+        '[[promotion]]\nmodels = "*"\nalias = "champion"\ngates = [{metric = "accuracy", min = 0.5}]\n'
+    )
+    project.write(
+        "name: real\nsteps:\n"
+        "  train:\n    notebook: train.ipynb\n    params: {strength: '${matrix.strength}'}\n"
+        "    matrix: {strength: [1, 2]}\n"
+        "  choose:\n    notebook: choose.ipynb\n    params: {models: '${steps.train.outputs.model}'}\n"
+        "    register: {name: churn, output: best, promote: champion}\n"
+    )
+    project.notebook("train.ipynb", HEAD, TRAIN, "output('model', model)", parameters="strength = 1")
+    project.notebook(
+        "choose.ipynb",
+        HEAD,
+        "best = load(models)[0]\nlog_metric('accuracy', 0.9)\noutput('best', best)",
+        parameters="models = []",
+    )
+    return Workspace.open(project.folder)
+
+
+def test_runs_versions_and_aliases_are_ordinary_mlflow(project, workspace):
+    """MlflowClient alone finds parent and children, metrics, the executed notebook, the version and its alias."""
+    result = workspace.pipelines.run(project.file)
+    assert result.ok, str(result)
+    from mlflow import MlflowClient
+
+    client = MlflowClient(workspace.tracking.uri)
+    version = client.get_model_version_by_alias("churn", "champion")
+    choose = client.get_run(step(result, "choose").run_id)
+    assert version.run_id == choose.info.run_id
+    assert choose.data.metrics == {"accuracy": 0.9}
+    assert choose.data.tags["mlflow.parentRunId"] == result.run_id
+    assert choose.data.tags["mlops.step"] == "choose"
+    assert choose.info.status == "FINISHED"
+    assert [f.path for f in client.list_artifacts(choose.info.run_id, "notebook")] == ["notebook/choose.ipynb"]
+    train = client.get_run(step(result, "train[strength=1]").run_id)
+    assert train.data.params["strength"] == "1"
+    assert set(states(workspace.pipelines.run(project.file)).values()) == {"cached"}
+    assert len(client.search_model_versions("name='churn'")) == 1
+
+
+def test_an_equal_model_stops_what_follows(project, workspace):
+    """A training that ran again and came out equal does not make the step below run: MLflow's ids don't count."""
+    workspace.pipelines.run(project.file)
+    project.notebook("train.ipynb", HEAD, TRAIN, "print('new'); output('model', model)", parameters="strength = 1")
+    again = workspace.pipelines.run(project.file)
+    assert states(again) == {
+        "train[strength=1]": "succeeded",
+        "train[strength=2]": "succeeded",
+        "choose": "cached",
+    }
