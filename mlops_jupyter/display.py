@@ -321,20 +321,21 @@ def _clip(text: str, width: int = 60) -> str:
 # ---------------------------------------------------------------------------------------------------------------------
 # HTML
 
+# The class is doubled to outweigh what JupyterLab says of every table in an output.
 _STYLE = """<style>
 .mlops-result{font-family:var(--jp-ui-font-family,system-ui,sans-serif);font-size:13px;line-height:1.5;
 color:var(--jp-content-font-color1,inherit);max-width:100%;overflow-x:auto}
 .mlops-result h4{margin:10px 0 4px;font-size:13px;font-weight:600}
-.mlops-result table{border-collapse:collapse;margin:2px 0 8px;font-size:12px;font-variant-numeric:tabular-nums}
-.mlops-result th,.mlops-result td{text-align:left;padding:3px 12px 3px 6px;border:0;
+.mlops-result.mlops-result table{border-collapse:collapse;margin:2px 0 8px;font-size:12px;font-variant-numeric:tabular-nums}
+.mlops-result.mlops-result th,.mlops-result.mlops-result td{text-align:left;padding:3px 12px 3px 6px;border:0;
 border-bottom:1px solid var(--jp-border-color2,#d0d0d0);vertical-align:top;max-width:44ch;overflow-wrap:anywhere}
-.mlops-result th{font-weight:600;white-space:nowrap}
-.mlops-result td.n,.mlops-result th.n{text-align:right;white-space:nowrap}
-.mlops-result tr.m td{background:color-mix(in srgb,var(--jp-warn-color1,#f0a000) 14%,transparent)}
-.mlops-result p{margin:2px 0 6px;padding-left:8px;border-left:3px solid var(--jp-border-color1,#bdbdbd)}
-.mlops-result p.good{border-color:var(--jp-success-color1,#388e3c)}
-.mlops-result p.bad{border-color:var(--jp-error-color1,#d32f2f)}
-.mlops-result pre{margin:2px 0 8px;padding:6px 8px;font-size:12px;overflow-x:auto;
+.mlops-result.mlops-result th{font-weight:600;white-space:nowrap}
+.mlops-result.mlops-result td.n,.mlops-result.mlops-result th.n{text-align:right;white-space:nowrap}
+.mlops-result.mlops-result tr.m td{background:color-mix(in srgb,var(--jp-warn-color1,#f0a000) 14%,transparent)}
+.mlops-result.mlops-result p{margin:2px 0 6px;padding-left:8px;border-left:3px solid var(--jp-border-color1,#bdbdbd)}
+.mlops-result.mlops-result p.good{border-color:var(--jp-success-color1,#388e3c)}
+.mlops-result.mlops-result p.bad{border-color:var(--jp-error-color1,#d32f2f)}
+.mlops-result.mlops-result pre{margin:2px 0 8px;padding:6px 8px;font-size:12px;overflow-x:auto;
 background:var(--jp-layout-color2,#f5f5f5);color:inherit;font-family:var(--jp-code-font-family,monospace)}
 </style>"""
 

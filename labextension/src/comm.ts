@@ -1,6 +1,7 @@
 /** The only caller of a kernel. */
 import type { Kernel, KernelMessage } from '@jupyterlab/services';
 
+import { occupationOf } from './occupation';
 import { MlopsError, type IAnswer } from './tokens';
 
 /** The kernel's door: verbs that need the live namespace. */
@@ -35,13 +36,14 @@ export class KernelDoor implements IKernelDoor {
 
   private async _untilIdle(kernel: Kernel.IKernelConnection): Promise<void> {
     const deadline = Date.now() + this.patience.idle;
+    const occupation = occupationOf(kernel);
     do {
       if (kernel.status === 'dead' || kernel.isDisposed) {
         throw new MlopsError('The kernel is dead.', 'Restart it, run your cells, then try again.');
       }
-      const idle = kernel.status === 'idle' || kernel.status === 'unknown';
+      const idle = !occupation.busy;
       await sleep(this.patience.settle);
-      if (idle && (kernel.status === 'idle' || kernel.status === 'unknown')) {
+      if (idle && !occupation.busy) {
         return;
       }
     } while (Date.now() < deadline);

@@ -4,6 +4,7 @@ import { refreshIcon } from '@jupyterlab/ui-components';
 import type { CommandRegistry } from '@lumino/commands';
 import type { ReadonlyJSONObject, ReadonlyPartialJSONObject } from '@lumino/coreutils';
 
+import { count } from './components/format';
 import { askFile, askPromotion, confirmRestore, pick, type IChoice } from './dialogs';
 import { mlopsIcon } from './icons';
 import type { IPromotion } from './records';
@@ -88,7 +89,7 @@ async function snapshot(mlops: IMLOps, args: Args): Promise<void> {
   const name = text(args, 'name');
   const { result } = await mlops.call('snapshot', name ? { name } : {});
   const missing = result.missing.length ? ` ${result.missing.length} could not be kept.` : '';
-  Notification.success(`Snapshot taken: ${result.variables} variables.${missing}`, TOAST);
+  Notification.success(`Snapshot taken: ${count(result.variables, 'variable')}.${missing}`, TOAST);
 }
 
 async function restore(mlops: IMLOps, args: Args): Promise<void> {
@@ -100,7 +101,7 @@ async function restore(mlops: IMLOps, args: Args): Promise<void> {
     return;
   }
   const { result } = await mlops.call('restore', { snapshot: chosen.key });
-  const done = `Restored ${result.restored.length} variables from ${chosen.label}.`;
+  const done = `Restored ${count(result.restored.length, 'variable')} from ${chosen.label}.`;
   if (result.missing.length) {
     Notification.warning(`${done} Missing: ${result.missing.map(m => m.name).join(', ')}.`, TOAST);
   } else {

@@ -3,6 +3,7 @@ import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 import type { Contents, Kernel } from '@jupyterlab/services';
 import { Signal, type ISignal } from '@lumino/signaling';
 
+import { occupationOf, type Occupation } from './occupation';
 import type { KernelState } from './tokens';
 
 /** The current notebook, as far as the verbs need it. */
@@ -42,11 +43,11 @@ export class NotebookPlace implements IPlace {
   }
 
   get state(): KernelState {
-    const status = this.kernel?.status;
-    if (!status || status === 'dead' || status === 'terminating') {
+    const { kernel } = this;
+    if (!kernel || kernel.status === 'dead' || kernel.status === 'terminating') {
       return 'none';
     }
-    return status === 'idle' || status === 'unknown' ? 'idle' : 'busy';
+    return occupationOf(kernel).busy ? 'busy' : 'idle';
   }
 
   private _follow(): void {
@@ -68,9 +69,20 @@ export class NotebookPlace implements IPlace {
   }
 
   private _emit(): void {
+    const occupation = this.kernel ? occupationOf(this.kernel) : null;
+    if (occupation !== this._occupation) {
+      this._occupation?.changed.disconnect(this._tell, this);
+      this._occupation = occupation;
+      occupation?.changed.connect(this._tell, this);
+    }
+    this._tell();
+  }
+
+  private _tell(): void {
     this._changed.emit();
   }
 
   private readonly _changed = new Signal<IPlace, void>(this);
   private _panel: NotebookPanel | null = null;
+  private _occupation: Occupation | null = null;
 }

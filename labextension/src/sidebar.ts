@@ -3,19 +3,22 @@ import { UseSignal, ReactWidget } from '@jupyterlab/ui-components';
 import { ArrayExt } from '@lumino/algorithm';
 import type { CommandRegistry } from '@lumino/commands';
 import type { Message } from '@lumino/messaging';
-import { Poll } from '@lumino/polling';
+import { Debouncer, Poll } from '@lumino/polling';
 import { Panel } from '@lumino/widgets';
 import { createElement } from 'react';
 
 import { Header } from './components/header';
 import { mlopsIcon } from './icons';
-import type { IMLOps, ISection, ISidebar } from './tokens';
+import type { IChange, IMLOps, ISection, ISidebar } from './tokens';
 
 /** The sidebar's id in the shell. */
 export const SIDEBAR_ID = 'mlops-sidebar';
 
 /** How often, in seconds, the sidebar asks although no event came. */
 const REFRESH_SECONDS = 30;
+
+/** How long, in milliseconds, changes must have paused before the header asks what waits. */
+const SETTLE = 300;
 
 /** The MLOps tab of the left area; it asks for nothing while hidden. */
 export class Sidebar extends Panel implements ISidebar {
@@ -35,15 +38,18 @@ export class Sidebar extends Panel implements ISidebar {
       auto: false,
       name: '@mlops-jupyter/lab:refresh',
       factory: () => this._load(),
-      frequency: { interval: REFRESH_SECONDS * 1000, backoff: true },
+      frequency: every(REFRESH_SECONDS),
       standby: 'when-hidden'
     });
+    // What waits, in the header, is decided by promotions and approvals.
+    this._locate = new Debouncer(() => _mlops.locate(), SETTLE);
     _mlops.moved.connect(this._onMoved, this);
+    _mlops.changed.connect(this._onChanged, this);
   }
 
   /** How often, in seconds, the sidebar asks although no event came. */
   set refreshSeconds(seconds: number) {
-    this._poll.frequency = { ...this._poll.frequency, interval: seconds * 1000 };
+    this._poll.frequency = every(seconds);
   }
 
   add(section: ISection, rank: number): void {
@@ -56,6 +62,7 @@ export class Sidebar extends Panel implements ISidebar {
 
   override dispose(): void {
     this._poll.dispose();
+    this._locate.dispose();
     super.dispose();
   }
 
@@ -88,16 +95,30 @@ export class Sidebar extends Panel implements ISidebar {
     }
   }
 
+  private _onChanged(_: IMLOps, change: IChange): void {
+    if (this._active && change.topic === 'models') {
+      this._locate.invoke().catch(() => {
+        // Rejected only when the sidebar is disposed meanwhile.
+      });
+    }
+  }
+
   private _load(): Promise<void> {
     this._notebook = this._mlops.notebook;
     return this._mlops.refresh();
   }
 
   private readonly _poll: Poll;
+  private readonly _locate: Debouncer;
   private readonly _sections: ISection[] = [];
   private readonly _ranks: number[] = [];
   private _active = false;
   private _notebook: string | null = null;
+}
+
+/** An interval that grows while the server does not answer; a poll by itself allows for no more than 30 seconds. */
+function every(seconds: number): { interval: number; max: number; backoff: boolean } {
+  return { interval: seconds * 1000, max: seconds * 8000, backoff: true };
 }
 
 function createHeader(mlops: IMLOps, commands: CommandRegistry): ReactWidget {

@@ -50,6 +50,11 @@ export interface IChange {
   state?: string;
   verb?: string;
   message?: string;
+  /** Of a pipeline that is running: its name, the step that the state is of, and how many are done. */
+  pipeline?: string;
+  step?: string | null;
+  done?: number | null;
+  total?: number | null;
 }
 
 /** A verb that changes something, called from this page: begun, under way or ended. */

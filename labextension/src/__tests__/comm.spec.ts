@@ -1,4 +1,5 @@
 import type { Kernel } from '@jupyterlab/services';
+import { Signal } from '@lumino/signaling';
 
 import { KernelDoor } from '../comm';
 
@@ -10,6 +11,8 @@ function kernelAnswering(reply: object | 'never', status = 'idle') {
   const kernel = {
     status,
     isDisposed: false,
+    anyMessage: new Signal<object, object>({}),
+    statusChanged: new Signal<object, string>({}),
     requestExecute(content: (typeof sent)[number]) {
       sent.push(content);
       const done = reply === 'never' ? new Promise(() => {}) : Promise.resolve({ content: reply });

@@ -77,6 +77,13 @@ def test_the_same_setting_twice_is_refused(folder):
         planner(folder, "steps:\n  s: {notebook: a.ipynb, matrix: {d: [3, 3]}}")
 
 
+def test_a_matrix_too_large_to_lay_out_is_refused(folder):
+    """Four axes of a hundred values are a mistake, not a plan."""
+    values = list(range(100))
+    with pytest.raises(DefinitionError, match="more than 100000 settings"):
+        planner(folder, f"steps:\n  s: {{notebook: a.ipynb, matrix: {dict.fromkeys('abcd', values)}}}".replace("'", ""))
+
+
 def test_what_comes_first_is_first_whatever_the_file_says(folder):
     """Order follows the edges, then the file."""
     plan = planner(

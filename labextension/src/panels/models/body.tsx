@@ -117,7 +117,7 @@ function describePromotion({ status, alias, previous, request }: IPromotion): st
 
 /** The reasons that no gate gives already. */
 function Reasons({ promotion }: { promotion: IPromotion }): JSX.Element | null {
-  const told = new Set(promotion.gates.map(gate => gate.reason));
+  const told = new Set(promotion.gates.flatMap(({ gate, reason }) => [reason, `${gate}: ${reason}`]));
   const reasons = promotion.reasons.filter(reason => !told.has(reason));
   return reasons.length ? (
     <ul className="jp-mlops-Reasons" aria-label="Reasons">

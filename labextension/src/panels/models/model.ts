@@ -17,7 +17,8 @@ export function referTo(version: { model: string; version: number }): string {
 /** The versions of the workspace's models, those opened, and what their promotions came to. */
 export class ModelsModel extends Listing<IVersion> {
   constructor(mlops: IMLOps) {
-    super(mlops, ['models'], async () =>
+    // Versions are kept where runs are: one that MLflow itself registers is told of as a change of runs.
+    super(mlops, ['models', 'runs'], async () =>
       inOrder((await mlops.call('models', {})).result.rows)
     );
     this.details = new Details(

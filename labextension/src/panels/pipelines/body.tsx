@@ -40,6 +40,10 @@ export function PipelinesBody({ model, commands }: IProps): JSX.Element {
   );
 }
 
+function relativeTo(folder: string | undefined, file: string): string {
+  return folder && file.startsWith(`${folder}/`) ? file.slice(folder.length + 1) : file;
+}
+
 function NoPipelines(): JSX.Element {
   return (
     <>
@@ -63,7 +67,7 @@ function PipelineItem(props: IProps & { pipeline: IPipeline }): JSX.Element {
             {name}
           </span>
           <span className="jp-mlops-Minor jp-mlops-Path" title={file}>
-            {file}
+            {relativeTo(model.mlops.status?.workspace, file)}
           </span>
         </div>
         <Button onClick={run} describedBy={nameId} disabled={progress?.running}>

@@ -1,6 +1,6 @@
 import { Listing } from '../../listing';
 import type { IPipelineResult, IPipelineRun } from '../../records';
-import type { IAct, IMLOps, MlopsError } from '../../tokens';
+import type { IAct, IChange, IMLOps, MlopsError } from '../../tokens';
 
 /** One pipeline file with its past runs, newest first. */
 export interface IPipeline {
@@ -26,6 +26,7 @@ export class PipelinesModel extends Listing<IPipelineRun> {
       async () => (await mlops.call('pipeline history', {})).result.rows
     );
     mlops.acted.connect(this._onActed, this);
+    mlops.changed.connect(this._onProgress, this);
   }
 
   /** The distinct pipeline files among the rows, the one that ran last first. */
@@ -61,6 +62,20 @@ export class PipelinesModel extends Listing<IPipelineRun> {
         error: act.error
       });
       this.stateChanged.emit();
+    }
+  }
+
+  private _onProgress(_: IMLOps, { pipeline, step, state, done, total }: IChange): void {
+    if (!pipeline || !step || !total) {
+      return;
+    }
+    for (const { file } of this.pipelines.filter(known => known.name === pipeline)) {
+      const progress = this._progress.get(file);
+      if (progress?.running) {
+        const text = `${done ?? 0} of ${total} done; ${step}: ${(state ?? '').replace(/_/g, ' ')}`;
+        this._progress.set(file, { ...progress, text });
+        this.stateChanged.emit();
+      }
     }
   }
 

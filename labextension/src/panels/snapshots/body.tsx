@@ -98,10 +98,10 @@ function Missing({ missing }: { missing: IMissing[] }): JSX.Element | null {
 
 function SnapshotRow(props: IProps & { row: ISnapshot }): JSX.Element {
   const { row, model, commands } = props;
-  const label = row.name || row.snapshot;
+  const label = row.name || shortId(row.snapshot);
   const detail = model.detail(row.snapshot);
   const restore = () =>
-    void commands.execute(CommandIDs.restore, { snapshot: row.snapshot, name: row.name });
+    void commands.execute(CommandIDs.restore, { snapshot: row.snapshot, name: label });
   return (
     <Expandable
       label={label}

@@ -1,3 +1,4 @@
+import { count, shortId } from '../../components/format';
 import { Details, type IDetail } from '../../details';
 import { Listing } from '../../listing';
 import type { ICaptured, IMissing, IRestored, ISnapshot, ISnapshotDetails } from '../../records';
@@ -83,5 +84,5 @@ function describe(act: IAct): INotice {
     return { text: `Restored ${names}.`, missing };
   }
   const { snapshot, name, variables, missing } = act.answer?.result as ICaptured;
-  return { text: `Took ${name ?? snapshot} with ${variables} variables.`, missing };
+  return { text: `Took ${name ?? shortId(snapshot)} with ${count(variables, 'variable')}.`, missing };
 }

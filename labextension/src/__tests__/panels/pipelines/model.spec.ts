@@ -26,6 +26,19 @@ describe('PipelinesModel', () => {
     ]);
   });
 
+  it('tells how far a run that was started here has come', async () => {
+    const mlops = new FakeMLOps({ 'pipeline history': { rows: [run('1', 'a.yaml')] } });
+    const model = new PipelinesModel(mlops);
+    model.active = true;
+    await settle();
+    const change = { topic: 'pipelines', pipeline: 'a', step: 'train', done: 1, total: 3 } as const;
+    mlops.changed.emit({ ...change, state: 'running' });
+    expect(model.progress('a.yaml')).toBeUndefined();
+    mlops.acted.emit({ verb: 'pipeline run', args: { file: 'a.yaml' }, phase: 'begun' });
+    mlops.changed.emit({ ...change, state: 'timed_out' });
+    expect(model.progress('a.yaml')?.text).toBe('1 of 3 done; train: timed out');
+  });
+
   it('follows a run that was started anywhere in the page', () => {
     const mlops = new FakeMLOps();
     const model = new PipelinesModel(mlops);
