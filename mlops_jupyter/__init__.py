@@ -14,8 +14,8 @@ from mlops_jupyter.tracking import quiet_environment
 
 if TYPE_CHECKING:
     from mlops_jupyter.pipelines.outputs import load, output
-    from mlops_jupyter.tracking.active import log_data, log_metric, log_model, log_param
-    from mlops_jupyter.workspace import Workspace, run
+    from mlops_jupyter.tracking.active import log_data, log_metric, log_param
+    from mlops_jupyter.workspace import Workspace, log_model, run
 
 # MLflow reads these when it is imported, which may be in the user's next line.
 quiet_environment()
@@ -25,7 +25,7 @@ _PUBLIC = {
     "load": "mlops_jupyter.pipelines.outputs",
     "log_data": "mlops_jupyter.tracking.active",
     "log_metric": "mlops_jupyter.tracking.active",
-    "log_model": "mlops_jupyter.tracking.active",
+    "log_model": "mlops_jupyter.workspace",
     "log_param": "mlops_jupyter.tracking.active",
     "output": "mlops_jupyter.pipelines.outputs",
     "run": "mlops_jupyter.workspace",

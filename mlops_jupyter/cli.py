@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TextIO
 
 from mlops_jupyter.commands import Command, find, parse_words
-from mlops_jupyter.display import Shown, document_of, dump
+from mlops_jupyter.display import Shown, document_of, dump, safe_text
 from mlops_jupyter.errors import MlopsError, UsageError, translate
 from mlops_jupyter.progress import Progress
 from mlops_jupyter.session import HELP, SESSION_COMMANDS, Handbook
@@ -77,6 +77,8 @@ def _carry_out(words: list[str], options: _Globals) -> Shown:
         return _version()
     if words[-1] in ("-h", "--help") and len(words) > 1:
         words = ["help", *words[:-1]]
+    if words[0] == "help" and words[1:2] and words[1] in SESSION_VERBS and not _is_ours(words[1:]):
+        raise UsageError(f"{words[1]!r} is a notebook's verb", f"in a notebook: %mlops help {' '.join(words[1:])}")
     found, rest = find(COMMANDS, words)
     arguments = parse_words(found, rest)
     if found.verb == "help":
@@ -143,9 +145,9 @@ def _tell(error: MlopsError, options: _Globals, out: TextIO) -> None:
         print(dump(error.to_json()), file=out)
         out.flush()
         return
-    print(f"{PREFIX}: {error.message}", file=sys.stderr)
+    print(safe_text(f"{PREFIX}: {error.message}"), file=sys.stderr)
     if error.hint:
-        print(error.hint, file=sys.stderr)
+        print(safe_text(error.hint), file=sys.stderr)
 
 
 @contextmanager

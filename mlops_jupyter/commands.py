@@ -14,12 +14,13 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar
 
+from mlops_jupyter.coercion import COERCE
 from mlops_jupyter.errors import NotFoundError, UsageError
 
 Needs = Literal["workspace", "session"]
@@ -387,123 +388,13 @@ def coerce(command: Command, parameter: Parameter, value: Any, base: Path | None
         UsageError: It is none of that type.
     """
     try:
-        return _COERCE[parameter.kind](parameter, value, base)
+        return COERCE[parameter.kind](parameter, value, base)
     except ValueError as error:
         raise UsageError(f"{command.verb}: {_label(parameter)} {error}", f"usage: {command.usage()}") from None
 
 
-def typed_word(word: str) -> Any:
-    """Give a word the type that papermill gives the values of ``-p``.
-
-    Args:
-        word: ``True``, ``None``, a number, or any other text.
-
-    Returns:
-        A bool, None, an int, a float, or the text.
-    """
-    constants: dict[str, Any] = {"True": True, "False": False, "None": None}
-    if word in constants:
-        return constants[word]
-    for kind in (int, float):
-        try:
-            return kind(word)
-        except ValueError:
-            continue
-    return word
-
-
-def _to_str(parameter: Parameter, value: Any, base: Path | None) -> str:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError(f"takes text, not {_show(value)}")
-    text = str(value)
-    if "\x00" in text:
-        raise ValueError("has a NUL character in it")
-    if parameter.choices and text not in parameter.choices:
-        raise ValueError(f"takes one of {', '.join(parameter.choices)}, not {text!r}")
-    return text
-
-
-def _to_int(parameter: Parameter, value: Any, base: Path | None) -> int:
-    if isinstance(value, str) and re.fullmatch(r"\s*[+-]?\d{1,18}\s*", value):
-        return int(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    raise ValueError(f"takes a whole number, not {_show(value)}")
-
-
-def _to_float(parameter: Parameter, value: Any, base: Path | None) -> float:
-    if isinstance(value, str | int | float) and not isinstance(value, bool):
-        try:
-            return float(value)
-        except (ValueError, OverflowError):
-            pass
-    raise ValueError(f"takes a number, not {_show(value)}")
-
-
-def _to_bool(parameter: Parameter, value: Any, base: Path | None) -> bool:
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.lower() in ("true", "false"):
-        return value.lower() == "true"
-    raise ValueError(f"takes true or false, not {_show(value)}")
-
-
-def _to_path(parameter: Parameter, value: Any, base: Path | None) -> Path:
-    text = _to_str(parameter, value, base)
-    if not text:
-        raise ValueError("takes a path, not an empty text")
-    return (base or Path.cwd()) / Path(text).expanduser()
-
-
-def _to_list(parameter: Parameter, value: Any, base: Path | None) -> list[str]:
-    items = value if isinstance(value, list) else [value]
-    if not items and parameter.required:
-        raise ValueError("takes at least one")
-    return [_to_str(parameter, item, base) for item in items]
-
-
-def _to_dict(parameter: Parameter, value: Any, base: Path | None) -> dict[str, Any]:
-    pairs: Iterable[tuple[str, Any]]
-    if isinstance(value, Mapping):
-        pairs = value.items()
-    elif isinstance(value, list | str):
-        pairs = [_split(item) for item in ([value] if isinstance(value, str) else value)]
-    else:
-        raise ValueError(f"takes K=V, not {_show(value)}")
-    result: dict[str, Any] = {}
-    for key, item in pairs:
-        if parameter.literal_values:
-            result[key] = _to_str(parameter, item, base)
-        else:
-            result[key] = typed_word(item) if isinstance(item, str) else item
-    return result
-
-
-def _split(item: Any) -> tuple[str, str]:
-    if not isinstance(item, str) or "=" not in item or item.startswith("="):
-        raise ValueError(f"takes K=V, not {_show(item)}")
-    key, _, value = item.partition("=")
-    return key, value
-
-
-_COERCE: dict[type, Callable[[Parameter, Any, Path | None], Any]] = {
-    str: _to_str,
-    int: _to_int,
-    float: _to_float,
-    bool: _to_bool,
-    Path: _to_path,
-    list: _to_list,
-    dict: _to_dict,
-}
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # Help
-
-
-def _show(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:59] + "…"
 
 
 def _label(parameter: Parameter) -> str:
@@ -527,43 +418,3 @@ def _usage_of(parameter: Parameter) -> str:
     flag = parameter.flags[0]
     text = flag if parameter.kind is bool else f"{flag} {_metavar(parameter)}"
     return (text if parameter.required else f"[{text}]") + many
-
-
-def describe(command: Command, prefix: str) -> str:
-    """Give the help of one command as plain text.
-
-    Args:
-        command: Which one.
-        prefix: What is typed before the verb in this door: ``%mlops`` or ``mlops``.
-
-    Returns:
-        Usage, what it does, its arguments and an example.
-    """
-    lines = [f"{prefix} {command.usage()}", "", command.summary]
-    if command.description:
-        lines += ["", command.description]
-    if command.parameters:
-        lines.append("")
-        labels = [", ".join(p.flags) or p.name.upper() for p in command.parameters]
-        width = max(map(len, labels))
-        for label, parameter in zip(labels, command.parameters, strict=True):
-            lines.append(f"  {label:<{width}}  {parameter.help}".rstrip())
-    if command.example:
-        shown = re.sub(r"^(%*)mlops\b", lambda m: m[0] if m[1] == "%%" else prefix, command.example, flags=re.M)
-        lines += ["", "Example:", *(f"  {line}" for line in shown.splitlines())]
-    return "\n".join(lines)
-
-
-def overview(commands: Mapping[str, Command], prefix: str) -> str:
-    """Give the list of all commands as plain text.
-
-    Args:
-        commands: Verb → command.
-        prefix: What is typed before the verb in this door.
-
-    Returns:
-        A line a command, and how to learn more.
-    """
-    width = max(len(verb) for verb in commands)
-    lines = [f"  {verb:<{width}}  {command.summary}" for verb, command in commands.items()]
-    return "\n".join([*lines, "", f"{prefix} help VERB shows one verb's use, with an example."])

@@ -11,7 +11,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,14 +45,13 @@ class Gate:
 
     def __str__(self) -> str:
         """Give the gate as people say it."""
-        if self.beats is not None:
-            by = f" by {self.margin:g}" if self.margin else ""
-            return f"{self.metric} beats {self.beats}{by}"
         bounds = []
         if self.minimum is not None:
             bounds.append(f"≥ {self.minimum:g}")
         if self.maximum is not None:
             bounds.append(f"≤ {self.maximum:g}")
+        if self.beats is not None:
+            bounds.append(f"beats {self.beats}" + (f" by {self.margin:g}" if self.margin else ""))
         return f"{self.metric} {' and '.join(bounds)}"
 
 
@@ -63,7 +62,7 @@ class Approvals:
     Args:
         count: How many approvals are needed.
         roles: Only people with one of these roles count; all do when empty.
-        not_author: Whether whoever asked may approve.
+        not_author: Whether whoever asked may not approve.
     """
 
     count: int = 0
@@ -110,7 +109,7 @@ class Config:
     experiment: str = "default"
     store_url: str | None = None
     policies: tuple[Policy, ...] = ()
-    roles: Mapping[str, tuple[str, ...]] = ()  # type: ignore[assignment]
+    roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def state(self) -> Path:
@@ -140,9 +139,11 @@ def find_workspace(
     """
     for named, why in ((call, "named by the call"), (environ.get("MLOPS_WORKSPACE"), "MLOPS_WORKSPACE")):
         if named:
-            folder = Path(named).expanduser().resolve()
+            folder = _folder(named)
             if not folder.is_dir():
-                raise NotFoundError(f"workspace {str(named)!r} ({why}) is no folder", "make it first, or name another")
+                raise NotFoundError(
+                    f"workspace {str(named)[:200]!r} ({why}) is no folder", "make it first, or name another"
+                )
             return folder, why
     place = (start or Path.cwd()).resolve()
     found = _marked(place) or (_marked(beside.resolve()) if beside is not None else None)
@@ -150,6 +151,13 @@ def find_workspace(
         return found
     root = git_root(place)
     return (root, "the git root") if root else (place, "the working directory")
+
+
+def _folder(named: Path | str) -> Path:
+    try:
+        return Path(named).expanduser().resolve()
+    except (RuntimeError, ValueError):
+        raise NotFoundError(f"{str(named)[:200]!r} is no folder", "name a folder that exists") from None
 
 
 def _marked(place: Path) -> tuple[Path, str] | None:
@@ -209,7 +217,7 @@ def load(
         tracking_uri=_absolute_uri(uri, root if FILE in uri_why else Path.cwd()) if uri else None,
         tracking_why=uri_why if uri else "embedded",
         experiment=name or "default",
-        store_url=file.text("store", {"url"}, "url"),
+        store_url=_absolute_store(file.text("store", {"url"}, "url"), root),
         policies=file.policies(),
         roles=file.roles(),
     )
@@ -223,6 +231,27 @@ def _absolute_uri(uri: str, root: Path) -> str:
     # "sqlite:///my.db" is relative to the working directory in SQLAlchemy; for a workspace it is its own folder.
     match = re.fullmatch(r"sqlite:///([^/].*)", uri)
     return f"sqlite:///{root / match[1]}" if match and match[1] != ":memory:" else uri
+
+
+def _absolute_store(url: str | None, root: Path) -> str | None:
+    # A plain path is the workspace's, wherever a kernel's working directory is.
+    return str(root / Path(url).expanduser()) if url and "://" not in url else url
+
+
+def stated(root: Path) -> Mapping[str, str | None]:
+    """Give what a folder's ``mlops.toml`` itself says of tracking, to the letter.
+
+    Args:
+        root: The workspace's folder.
+
+    Returns:
+        ``experiment`` and ``uri``; None for what it does not say.
+
+    Raises:
+        ConfigError: The file is wrong.
+    """
+    file = _File(root / FILE)
+    return {key: file.text("tracking", _TRACKING, key) for key in sorted(_TRACKING)}
 
 
 class _File:

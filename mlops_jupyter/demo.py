@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 import sys
@@ -16,6 +17,8 @@ from mlops_jupyter.store import write_whole
 
 PIPELINE = "pipeline.yaml"
 NAME = "demo"
+ALIAS = "champion"
+_NAMED = re.compile(rf"^name:\s*(['\"]?){NAME}\1\s*(#.*)?$", re.MULTILINE)
 
 
 @dataclass(frozen=True, repr=False)
@@ -27,12 +30,14 @@ class DemoResult(Shown):
         pipeline: The pipeline's result.
         runs: The runs that its steps made, now or when they were cached.
         model: The champion, if there is one.
+        tracking: The URI of the store that the runs are in; None for the project's own.
     """
 
     folder: Path
     pipeline: Shown
     runs: Sequence[Mapping[str, Any]]
     model: Mapping[str, Any] | None
+    tracking: str | None = None
 
     @property
     def ok(self) -> bool:  # type: ignore[override]
@@ -61,11 +66,17 @@ class DemoResult(Shown):
         folder = _shell_path(self.folder)
         look = {
             "notebooks and sidebar": f"{_tool('jupyter')} lab {folder}",
-            "MLflow": f"{_tool('mlflow')} ui --backend-store-uri sqlite:///{self.folder / '.mlops' / 'mlflow.db'}",
+            "MLflow": self._mlflow(),
             "what would run now": f"{_tool('mlops')} pipeline plan {folder}/{PIPELINE}",
             "who promoted what": f"{_tool('mlops')} --workspace {folder} audit",
         }
         return [*blocks, Heading("Where to look"), Pairs(look)]
+
+    def _mlflow(self) -> str:
+        uri = self.tracking or f"sqlite:///{self.folder / '.mlops' / 'mlflow.db'}"
+        if uri.startswith(("http://", "https://")):
+            return uri
+        return f"{_tool('mlflow')} ui --backend-store-uri {shlex.quote(uri)}"
 
 
 def _few(metrics: Mapping[str, Any]) -> str:
@@ -73,10 +84,15 @@ def _few(metrics: Mapping[str, Any]) -> str:
 
 
 def _model(model: Mapping[str, Any]) -> list[Block]:
-    facts = {"best model": f"{model['model']}/{model['version']}", "alias": "champion", "run": model["run_id"]}
-    gates = model["gates"]
+    facts = {"best model": f"{model['model']}/{model['version']}", "alias": ALIAS, "run": model["run_id"]}
+    gates = [gate for gate in model["gates"] if gate.get("alias", ALIAS) == ALIAS]
     blocks: list[Block] = [Heading("Model"), Pairs(facts)]
-    return blocks + [Note(f"promoted because {gate['gate']} holds: {gate['reason']}", "good") for gate in gates]
+    for gate in gates:
+        if gate["passed"]:
+            blocks.append(Note(f"promoted because {gate['gate']} holds: {gate['reason']}", "good"))
+        else:
+            blocks.append(Note(f"{gate['gate']} does not hold now: {gate['reason']}", "bad"))
+    return blocks
 
 
 def _tool(name: str) -> str:
@@ -122,7 +138,10 @@ def copy_example(folder: Path) -> None:
     source = example_folder()
     names = {file.name for file in source.iterdir()}
     there = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
-    if PIPELINE not in there and not there <= names:
+    # What a crash in the middle of a write has left is nobody's.
+    files = {name for name in there if not (name.startswith(".") and name.endswith(".part"))}
+    ours = _is_demo(folder / PIPELINE) if PIPELINE in files else files <= names
+    if not ours:
         raise UsageError(f"{folder} has other files in it", "name a new folder, or an empty one")
     try:
         # The pipeline comes last: a folder that a crash left half copied is told by its absence, and copied again.
@@ -131,6 +150,13 @@ def copy_example(folder: Path) -> None:
                 write_whole(folder / file.name, file.read_bytes())
     except OSError as error:
         raise translate(error) from error
+
+
+def _is_demo(pipeline: Path) -> bool:
+    try:
+        return _NAMED.search(pipeline.read_text("utf-8-sig")) is not None
+    except (OSError, ValueError):
+        return False
 
 
 def parameters(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,15 +1,21 @@
-"""Digests over all content: two values have the same digest when, and only when, they hold the same.
+"""Digests over all content: two values that have the same digest hold the same.
 
 A digest is ``blake3`` over a canonical walk of the value: every leaf is written with its type and length in front, so
 that neighbours can't run into each other. Identity, memory layout, process and time play no part. Arrays and frames are
 read from their buffers; other objects are walked through what ``pickle`` would keep of them (their reduction), which
 holds a model's state and not the order in which its parts were made.
+
+The reverse holds for plain data, with one exception: the order of a dict's keys counts, since code can see it. Of code,
+what was defined in a notebook (``__main__``) is walked as well: a function with the globals that it names, a class with
+its bases and members; what an installed module defines goes by its name. There, values that would do the same may have
+different digests, never the other way round.
 """
 
 from __future__ import annotations
 
 import ast
 import copyreg
+import dis
 import functools
 import os
 import struct
@@ -21,6 +27,17 @@ from typing import Any
 from mlops_jupyter.errors import ValueRefused
 
 _DEPTH = 400
+# What Python, abc and dataclasses add to a class by themselves, out of what else it holds.
+_MACHINE_MADE = frozenset(
+    [
+        *("__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__slotnames__"),
+        *("__firstlineno__", "__static_attributes__"),
+        *("__annotate__", "__annotate_func__", "__annotations_cache__"),
+        *("__abstractmethods__", "_abc_impl", "__dataclass_fields__", "__dataclass_params__"),
+    ]
+)
+# What IPython puts beside the names of a notebook: the session, no part of anybody's code.
+_OF_THE_SHELL = frozenset({"get_ipython", "In", "Out", "exit", "quit"})
 
 
 def digest_of(value: Any) -> str:
@@ -37,7 +54,10 @@ def digest_of(value: Any) -> str:
         ValueRefused: Something inside has no content that could be compared (an open socket, say).
     """
     walk = _Walk()
-    walk.feed(value, 0)
+    try:
+        walk.feed(value, 0)
+    except RecursionError:
+        raise _too_deep(value) from None
     return walk.hexdigest()
 
 
@@ -84,6 +104,9 @@ class _Walk:
         self._hash = blake3()
         # Object id → order of first visit, for what lies on the way down: a cycle is told by its depth.
         self._open: dict[int, int] = {}
+        # Definitions of a notebook that were walked, kept so that no id is used twice: many name the same helpers.
+        self._known: dict[int, tuple[int, Any]] = {}
+        self._globals: set[tuple[int, str]] = set()
 
     def hexdigest(self) -> str:
         digest: str = self._hash.hexdigest(length=16)
@@ -96,10 +119,7 @@ class _Walk:
     def feed(self, value: Any, depth: int) -> None:
         """Add one value, whatever it is."""
         if depth > _DEPTH:
-            raise ValueRefused(
-                f"a {type(value).__name__} is nested too deep to compare",
-                "flatten it, or write it to a file and publish that",
-            )
+            raise _too_deep(value)
         plain = _PLAIN.get(type(value))
         if plain is not None:
             self.leaf(type(value).__name__, plain(value))
@@ -166,16 +186,39 @@ class _Walk:
             feeder = _LIBRARIES.get((parent.__module__.partition(".")[0], parent.__name__))
             if feeder is not None:
                 self.leaf("library", f"{library}.{type(value).__name__}".encode())
+                if library == "__main__":
+                    self.feed(type(value), depth)
                 feeder(self, value, depth)
                 return True
         return False
 
+    def _is_known(self, value: Any) -> bool:
+        """Tell whether a definition was walked before, and write then which one it was."""
+        if id(value) in self._known:
+            self.leaf("known", str(self._known[id(value)][0]).encode())
+            return True
+        self._known[id(value)] = (len(self._known), value)
+        return False
+
     def _function(self, value: types.FunctionType, depth: int) -> None:
+        if self._is_known(value):
+            return
         self.leaf("function", value.__qualname__.encode())
         self._code(value.__code__, depth)
         self.feed(value.__defaults__, depth)
         self.feed(value.__kwdefaults__, depth)
         self.many("closure", value.__closure__ or (), depth)
+        if value.__globals__.get("__name__") == "__main__":
+            for name in sorted(_global_names(value.__code__)):
+                self._global(value.__globals__, name, depth)
+
+    def _global(self, names: dict[str, Any], name: str, depth: int) -> None:
+        if name not in names:  # a builtin, or not defined yet
+            return
+        self.leaf("global", name.encode())
+        if name not in _OF_THE_SHELL and (id(names), name) not in self._globals:
+            self._globals.add((id(names), name))
+            self.feed(names[name], depth)
 
     def _code(self, code: types.CodeType, depth: int) -> None:
         self.leaf("code", code.co_code)
@@ -184,13 +227,27 @@ class _Walk:
 
     def _class(self, value: type, depth: int) -> None:
         self.leaf("class", f"{value.__module__}.{value.__qualname__}".encode())
-        if value.__module__ != "__main__":
-            return
         # A class of an installed module is told by its name; one of a notebook changes with its cell.
+        if value.__module__ != "__main__" or self._is_known(value):
+            return
+        self.many("bases", (type(value), *value.__bases__), depth)
         for name, member in sorted(vars(value).items()):
-            if isinstance(member, types.FunctionType | int | float | str | bool):
-                self.feed(name, depth)
-                self.feed(member, depth)
+            # Merely to ask a class without annotations for them gives it an empty dict.
+            if name not in _MACHINE_MADE and (name, member) != ("__annotations__", {}):
+                self.leaf("member", name.encode())
+                self._member(member, depth)
+
+    def _member(self, member: Any, depth: int) -> None:
+        if isinstance(member, staticmethod | classmethod):
+            self.many(type(member).__name__, (member.__func__,), depth)
+        elif type(member) is property:
+            self.many("property", (member.fget, member.fset, member.fdel), depth)
+        elif isinstance(member, functools.cached_property):
+            self.many("cached property", (member.func,), depth)
+        elif isinstance(member, types.MemberDescriptorType):
+            self.leaf("slot")
+        else:
+            self.feed(member, depth)
 
     def _reduced(self, value: Any, depth: int) -> None:
         try:
@@ -203,15 +260,45 @@ class _Walk:
             ) from error
         self.leaf("object", f"{type(value).__module__}.{type(value).__qualname__}".encode())
         if isinstance(reduced, str):
-            self.leaf("global", reduced.encode())
+            self._named(value, reduced, depth)
             return
         maker, arguments, *rest = reduced
         self.leaf("maker", f"{maker.__module__}.{maker.__qualname__}".encode())
+        if maker.__module__ == "__main__":
+            self.feed(maker, depth)
         self.feed(arguments, depth)
         state, items, pairs = (*rest, None, None, None)[:3]
         self.feed(state, depth)
         self.many("items", items or (), depth)
         self.many("pairs", pairs or (), depth)
+
+    def _named(self, value: Any, name: str, depth: int) -> None:
+        """Add what pickle keeps as a name only: for a notebook's own, what stands behind the name."""
+        self.leaf("global", f"{getattr(value, '__module__', None)}.{name}".encode())
+        if getattr(value, "__module__", None) != "__main__" or type(value).__module__ == "typing":
+            return
+        # What functools.cache makes of a function, say.
+        behind = getattr(value, "__wrapped__", None)
+        if behind is None:
+            raise ValueRefused(
+                f"{name}, a {type(value).__name__} of this notebook, has no content to compare",
+                "publish a plain value, a frame, an array, a fitted model or a file",
+            )
+        self.feed(behind, depth)
+
+
+def _too_deep(value: Any) -> ValueRefused:
+    return ValueRefused(
+        f"a {type(value).__name__} is nested too deep to compare",
+        "flatten it, or write it to a file and publish that",
+    )
+
+
+def _global_names(code: types.CodeType) -> set[str]:
+    """Give the globals that code names, that of functions inside included."""
+    found = {step.argval for step in dis.get_instructions(code) if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+    inside = (_global_names(each) for each in code.co_consts if isinstance(each, types.CodeType))
+    return found.union(*inside)
 
 
 def _cell(cell: types.CellType) -> tuple[Any, ...]:

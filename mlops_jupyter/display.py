@@ -7,6 +7,7 @@ that it looks right in either theme, in classic pages, and as a file.
 
 from __future__ import annotations
 
+import contextlib
 import html
 import json
 import math
@@ -219,10 +220,18 @@ def show_value(value: Any) -> str:
         return ", ".join(f"{key}={show_value(item)}" for key, item in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(show_value(item) for item in value)
-    text = str(value)
-    if re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(\+00:00|Z)", text):
-        return show_value(datetime.fromisoformat(text))
-    return text
+    return str(value)
+
+
+_TIMES = {"time", "started", "created"}
+
+
+def _cell(key: str, value: Any) -> str:
+    """Give the text of a value under its name: times, which records have in UTC, are shown as local."""
+    if key in _TIMES and isinstance(value, str):
+        with contextlib.suppress(ValueError, OverflowError):
+            return show_value(datetime.fromisoformat(value))
+    return show_value(value)
 
 
 def _number(value: float) -> str:
@@ -289,7 +298,7 @@ def _pairs_text(block: Pairs) -> str:
     lines = [safe_text(block.title)] if block.title else []
     width = max((len(str(key)) for key in block.values), default=0)
     for key, value in block.values.items():
-        lines.append(f"{safe_text(str(key)):<{width}}  {safe_text(show_value(value))}".rstrip())
+        lines.append(f"{safe_text(str(key)):<{width}}  {safe_text(_cell(str(key), value))}".rstrip())
     return "\n".join(lines)
 
 
@@ -298,7 +307,7 @@ def _grid_text(block: Grid) -> str:
     if not block.rows:
         return "\n".join([*lines, safe_text(block.empty)])
     cells = [
-        [_clip(safe_text(show_value(row.get(key)).replace("\n", " "))) for key in block.columns] for row in block.rows
+        [_clip(safe_text(_cell(key, row.get(key)).replace("\n", " "))) for key in block.columns] for row in block.rows
     ]
     labels = [safe_text(label) for label in block.columns.values()]
     widths = [max(map(len, column)) for column in zip(labels, *cells, strict=True)]
@@ -326,9 +335,10 @@ _STYLE = """<style>
 .mlops-result{font-family:var(--jp-ui-font-family,system-ui,sans-serif);font-size:13px;line-height:1.5;
 color:var(--jp-content-font-color1,inherit);max-width:100%;overflow-x:auto}
 .mlops-result h4{margin:10px 0 4px;font-size:13px;font-weight:600}
-.mlops-result.mlops-result table{border-collapse:collapse;margin:2px 0 8px;font-size:12px;font-variant-numeric:tabular-nums}
+.mlops-result.mlops-result table{border-collapse:collapse;margin:2px 0 8px;font-size:12px;
+font-variant-numeric:tabular-nums}
 .mlops-result.mlops-result th,.mlops-result.mlops-result td{text-align:left;padding:3px 12px 3px 6px;border:0;
-border-bottom:1px solid var(--jp-border-color2,#d0d0d0);vertical-align:top;max-width:44ch;overflow-wrap:anywhere}
+border-bottom:1px solid var(--jp-border-color2,#d0d0d0);vertical-align:top;max-width:44ch;overflow-wrap:break-word}
 .mlops-result.mlops-result th{font-weight:600;white-space:nowrap}
 .mlops-result.mlops-result td.n,.mlops-result.mlops-result th.n{text-align:right;white-space:nowrap}
 .mlops-result.mlops-result tr.m td{background:color-mix(in srgb,var(--jp-warn-color1,#f0a000) 14%,transparent)}
@@ -353,7 +363,8 @@ def _html(block: Block) -> str:
             return f'<p class="{tone}">{escape(text)}</p>'
         case Pairs(values, title):
             rows = "".join(
-                f'<tr><th scope="row">{escape(str(k))}</th><td>{escape(v)}</td></tr>' for k, v in values.items()
+                f'<tr><th scope="row">{escape(str(k))}</th><td>{escape(_cell(str(k), v))}</td></tr>'
+                for k, v in values.items()
             )
             return _title(title) + f"<table><tbody>{rows}</tbody></table>"
         case Grid():
@@ -378,7 +389,11 @@ def _grid_html(block: Grid) -> str:
         for key in block.columns
     }
     kind = {key: ' class="n"' if numeric[key] else "" for key in block.columns}
-    head = "".join(f'<th scope="col"{kind[key]}>{escape(label)}</th>' for key, label in block.columns.items())
+    # A header cell without a word in it is read out as one; the corner of a comparison is none.
+    head = "".join(
+        f'<th scope="col"{kind[key]}>{escape(label)}</th>' if label else "<td></td>"
+        for key, label in block.columns.items()
+    )
     body = _rows_html(block, kind)
     return _title(block.title) + f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
@@ -387,7 +402,7 @@ def _rows_html(block: Grid, kind: Mapping[str, str]) -> str:
     lines = []
     for index, row in enumerate(block.rows):
         mark = ' class="m"' if index in block.marked else ""
-        cells = "".join(f"<td{kind[key]}>{escape(row.get(key))}</td>" for key in block.columns)
+        cells = "".join(f"<td{kind[key]}>{escape(_cell(key, row.get(key)))}</td>" for key in block.columns)
         lines.append(f"<tr{mark}>{cells}</tr>")
     return "".join(lines)
 

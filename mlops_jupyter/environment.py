@@ -2,22 +2,80 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import platform
-import re
+import json
+import os
 import subprocess
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 
-@functools.cache
 def capture() -> Mapping[str, Any]:
     """Describe the environment of this process.
 
     Returns:
-        ``python`` (version), ``implementation``, ``platform`` and ``packages`` (normalised name → version), read once.
+        ``python`` (version), ``implementation``, ``platform`` and ``packages`` (normalised name → version); read again
+        when something was installed.
     """
+    return _captured(_stamps(sys.path))
+
+
+def capture_of(interpreter: str, environ: Mapping[str, str]) -> Mapping[str, Any] | None:
+    """Describe the environment of another Python interpreter, which is asked.
+
+    Args:
+        interpreter: Path of the interpreter.
+        environ: Environment variables that it would run with, on top of this process's.
+
+    Returns:
+        What :func:`capture` says there, read again when something was installed; None where it does not answer.
+    """
+    import inspect
+
+    which = (interpreter, tuple(sorted(environ.items())))
+    known = _ANSWERS.get(which)
+    if known is not None and _stamps(known[0]) == known[1]:
+        return known[2]
+    try:
+        done = subprocess.run(
+            [interpreter, "-c", _ASK.format(inspect.getsource(_describe))],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **environ},
+        )
+        path, answer = json.loads(done.stdout)
+    except (OSError, subprocess.TimeoutExpired, ValueError):
+        return None
+    _ANSWERS[which] = (path, _stamps(path), answer)
+    return answer  # type: ignore[no-any-return]
+
+
+_ANSWERS: dict[Any, tuple[list[str], Any, Mapping[str, Any]]] = {}
+
+
+def _stamps(path: Iterable[str]) -> tuple[tuple[str, int], ...]:
+    """Give when the folders that modules are found in changed: to install a distribution adds a folder there."""
+    found = []
+    for place in path:
+        with contextlib.suppress(OSError):
+            found.append((place, os.stat(place or ".").st_mtime_ns))  # noqa: PTH116 - called for every step
+    return tuple(found)
+
+
+@functools.lru_cache(maxsize=4)
+def _captured(stamps: Any) -> Mapping[str, Any]:
+    return _describe()
+
+
+def _describe() -> dict[str, Any]:
+    # Sent to other interpreters as source: only what every Python has, imports inside.
+    import platform
+    import re
     from importlib.metadata import distributions
 
     packages: dict[str, str] = {}
@@ -29,9 +87,17 @@ def capture() -> Mapping[str, Any]:
     return {
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),
-        "platform": f"{platform.system()}-{platform.machine()}",
+        "platform": "-".join((platform.system(), platform.machine())),
         "packages": dict(sorted(packages.items())),
     }
+
+
+_ASK = """from __future__ import annotations
+import json, sys
+sys.path[:] = [place for place in sys.path if place]
+{}
+print(json.dumps([sys.path, _describe()]))
+"""
 
 
 def digest(environment: Mapping[str, Any]) -> str:

@@ -193,6 +193,8 @@ def translate(error: BaseException) -> MlopsError:
 def _from_os(error: OSError) -> MlopsError:
     where = f" ({error.filename})" if error.filename else ""
     what = error.strerror or str(error)
+    if error.errno in (errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL):
+        return UsageError(f"{what}{where[:200]}", "check the path")
     if error.errno in _OS_HINTS:
         return StoreError(f"{what}{where}", _OS_HINTS[error.errno])
     if isinstance(error, FileNotFoundError):

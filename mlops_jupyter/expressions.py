@@ -27,6 +27,54 @@ def split(text: str) -> tuple[str, str]:
     return name.strip(), expression.strip()
 
 
+def split_line(line: str) -> list[str]:
+    """Split a line of ``NAME=EXPR`` and options into words, as a shell does, but for what is Python.
+
+    White space inside brackets does not split, and quotes inside an expression stay: ``acc=score(y, p["x"])`` is one
+    word. Quotes around a whole word, or around a whole expression, are the shell's and are taken off.
+
+    Args:
+        line: What was typed.
+
+    Returns:
+        The words.
+
+    Raises:
+        UsageError: A quote or bracket is not closed.
+    """
+    words: list[str] = []
+    word, depth, quote = "", 0, ""
+    for character in line + " ":
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "\"'":
+            quote = character
+        elif character in "([{":
+            depth += 1
+        elif character in ")]}":
+            depth -= 1
+        elif character.isspace() and depth <= 0:
+            words += [_unquoted(word)] if word else []
+            word = ""
+            continue
+        word += character
+    if quote or depth > 0:
+        what = f"the quote {quote}" if quote else "a bracket"
+        raise UsageError(f"{what} is not closed in: {line.strip()[:80]}", "close it, or quote the whole pair")
+    return words
+
+
+def _unquoted(word: str) -> str:
+    name, equals, value = word.partition("=")
+    if equals and name and name[0] not in "\"'" and _is_quoted(value):
+        return f"{name}={value[1:-1]}"
+    return word[1:-1] if _is_quoted(word) else word
+
+
+def _is_quoted(text: str) -> bool:
+    return len(text) > 1 and text[0] in "\"'" and text.find(text[0], 1) == len(text) - 1
+
+
 def evaluate(name: str, expression: str, namespace: Mapping[str, Any], *, words: bool) -> Any:
     """Evaluate an expression among variables.
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-Outcome = Literal["ok", "error", "interrupted"]
+Outcome = Literal["ok", "error", "interrupted", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,9 @@ class CellRecord:
         id: The cell's id in its notebook; None where the front end gives none.
         order: The how many-th execution of this session it was, from 1.
         source: What was executed.
-        outcome: ``ok``, ``error`` or ``interrupted``.
-        started: When, ISO 8601 in UTC.
-        seconds: How long it took.
+        outcome: ``ok``, ``error``, ``interrupted``, or ``unknown`` where it ended before anybody listened.
+        started: When, ISO 8601 in UTC; where that is unknown, when it was noted.
+        seconds: How long it took; 0 where that is unknown.
         error: The exception's class and message, where there was one.
     """
 

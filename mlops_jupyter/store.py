@@ -12,13 +12,16 @@ import os
 import re
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from mlops_jupyter.errors import IntegrityError, NotFoundError, StoreError
+from mlops_jupyter.errors import IntegrityError, MlopsError, NotFoundError, StoreError, translate
 
 _KEY = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@=-]{0,200}")
+# File systems in which a key appears when its upload is complete, so that no rename is needed.
+_OBJECT_STORES = frozenset(["s3", "s3a", "gs", "gcs", "abfs", "abfss", "adl", "az", "oss", "oci", "memory"])
 
 
 class Folder(Protocol):
@@ -76,6 +79,24 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def make_state(folder: Path) -> None:
+    """Make the folder of a workspace's state, which git leaves alone; nothing where it is there.
+
+    Args:
+        folder: ``.mlops`` of the workspace.
+
+    Raises:
+        StoreError: It can't be written.
+    """
+    ignore = folder / ".gitignore"
+    if ignore.exists():
+        return
+    try:
+        write_whole(ignore, b"*\n")
+    except OSError as error:
+        raise translate(error) from error
 
 
 class LocalFolder:
@@ -140,35 +161,76 @@ class RemoteFolder:
                 "install the fsspec package for that protocol, or correct [store] url in mlops.toml",
             ) from error
         self._root = root.rstrip("/")
+        protocol = self._fs.protocol
+        self._protocols = {protocol} if isinstance(protocol, str) else set(protocol)
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """Turn what a file system's own library raises into a StoreError; a missing file stays what it is."""
+        try:
+            yield
+        except (MlopsError, FileNotFoundError):
+            raise
+        except Exception as error:
+            # The path and not the URL, which may hold a password.
+            where = f"{min(self._protocols)}://{self._root}"
+            said = f"{type(error).__name__}: {error}"
+            raise StoreError(
+                f"the store at {where} does not answer: {said}", "check the network and the credentials, then try again"
+            ) from error
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"
 
     def read(self, name: str) -> bytes:
         """Give the bytes of ``name``, or raise FileNotFoundError."""
-        data: bytes = self._fs.cat_file(self._path(name))
+        with self._answering():
+            data: bytes = self._fs.cat_file(self._path(name))
         return data
 
     def write(self, name: str, data: bytes | memoryview) -> None:
         """Make ``name`` hold ``data``: all of it, or as before."""
         path = self._path(name)
-        if "file" in self._fs.protocol:
+        if "file" in self._protocols:
             write_whole(Path(path), data)
             return
-        # Object stores publish a key when its upload is complete, so no rename is needed.
-        self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
-        self._fs.pipe_file(path, bytes(data))
+        folder, _, base = path.rpartition("/")
+        with self._answering():
+            try:
+                self._fs.makedirs(folder, exist_ok=True)
+                if self._protocols & _OBJECT_STORES:
+                    self._fs.pipe_file(path, bytes(data))
+                else:
+                    self._write_aside(f"{folder}/.{base}.{uuid.uuid4().hex}.part", path, bytes(data))
+            except FileNotFoundError as error:
+                raise StoreError(f"there is no {folder} to write into: {error}", "make the bucket or share") from error
+
+    def _write_aside(self, aside: str, path: str, data: bytes) -> None:
+        try:
+            self._fs.pipe_file(aside, data)
+            try:
+                self._fs.mv(aside, path)
+            except FileExistsError:
+                # Some file systems rename to free names only.
+                self._fs.rm_file(path)
+                self._fs.mv(aside, path)
+        except BaseException:
+            with suppress(Exception):
+                self._fs.rm_file(aside)
+            raise
 
     def exists(self, name: str) -> bool:
         """Tell whether ``name`` is there."""
-        return bool(self._fs.exists(self._path(name)))
+        with self._answering():
+            return bool(self._fs.exists(self._path(name)))
 
     def names(self, prefix: str) -> Iterator[str]:
         """Give the names of the files directly below the folder ``prefix``."""
         try:
-            # A listing that was cached would hide what another machine has added since.
-            self._fs.invalidate_cache()
-            found = self._fs.ls(self._path(prefix), detail=True)
+            with self._answering():
+                # A listing that was cached would hide what another machine has added since.
+                self._fs.invalidate_cache()
+                found = self._fs.ls(self._path(prefix), detail=True)
         except FileNotFoundError:
             return
         for entry in found:
@@ -178,12 +240,14 @@ class RemoteFolder:
 
     def size(self, name: str) -> int:
         """Give the size of ``name`` in bytes, or raise FileNotFoundError."""
-        return int(self._fs.size(self._path(name)))
+        with self._answering():
+            return int(self._fs.size(self._path(name)))
 
     def remove(self, name: str) -> None:
         """Take ``name`` away; no error when it is not there."""
-        if self.exists(name):
-            self._fs.rm_file(self._path(name))
+        with self._answering():
+            if self._fs.exists(self._path(name)):
+                self._fs.rm_file(self._path(name))
 
 
 class MemoryFolder:
@@ -258,9 +322,16 @@ class ObjectStore:
         view = memoryview(data).cast("B") if memoryview(data).nbytes else memoryview(b"")
         key = key_of(view)
         name = _object_name(key)
-        if not self._folder.exists(name):
+        # One of another length is what a copy or a disk left of it; it is written again.
+        if self._length(name) != view.nbytes:
             self._folder.write(name, view)
         return key
+
+    def _length(self, name: str) -> int | None:
+        try:
+            return self._folder.size(name)
+        except FileNotFoundError:
+            return None
 
     def get(self, key: str) -> bytes:
         """Give the bytes of a key, verified.
@@ -292,10 +363,7 @@ class ObjectStore:
 
     def size(self, key: str) -> int:
         """Give the size of an object in bytes; 0 when it is missing."""
-        try:
-            return self._folder.size(_object_name(key))
-        except FileNotFoundError:
-            return 0
+        return self._length(_object_name(key)) or 0
 
     def put_record(self, kind: str, name: str, document: dict[str, Any]) -> None:
         """Keep a JSON document under a kind and a name, in place of what was there.

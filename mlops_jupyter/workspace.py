@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +16,7 @@ from mlops_jupyter.commands import Option, collect, command
 from mlops_jupyter.config import FILE, STATE, Config
 from mlops_jupyter.demo import DemoResult
 from mlops_jupyter.display import Block, Heading, Message, Note, Pairs, Shown
-from mlops_jupyter.errors import MlopsError, NotFoundError, UsageError, translate
+from mlops_jupyter.errors import NotFoundError, UsageError, translate
 from mlops_jupyter.pipelines.room import Pipelines
 from mlops_jupyter.registry.ledger import Ledger
 from mlops_jupyter.registry.room import Registry
@@ -26,6 +26,7 @@ from mlops_jupyter.tracking import active
 from mlops_jupyter.tracking.active import ActiveRun
 from mlops_jupyter.tracking.client import Tracking
 from mlops_jupyter.tracking.context import run_tags
+from mlops_jupyter.tracking.models import LoggedModel
 from mlops_jupyter.tracking.runs import Runs
 
 Notify = Callable[[Mapping[str, Any]], None]
@@ -75,13 +76,24 @@ class Workspace:
         self.config = config
         self.actor = actor or os_actor()
         self._notify = notify
-        place = config.store_url or config.state / "objects"
-        self.store = ObjectStore.open(place)
         self.tracking = Tracking(config, self.prepare)
         self.runs = Runs(self.tracking)
         self.ledger = Ledger(config.state, self.prepare, self.actor)
         self.registry = Registry(config, self.tracking, self.runs, self.ledger, self.actor)
-        self.snapshots = Snapshots(self.store, self.prepare, config.root)
+
+    @cached_property
+    def store(self) -> ObjectStore:
+        """The object store, opened when it is first needed.
+
+        Raises:
+            StoreError: Nothing serves its URL.
+        """
+        return ObjectStore.open(self.config.store_url or self.config.state / "objects")
+
+    @cached_property
+    def snapshots(self) -> Snapshots:
+        """The room of snapshots."""
+        return Snapshots(self.store, self.prepare, self.config.root)
 
     @cached_property
     def pipelines(self) -> Pipelines:
@@ -94,6 +106,7 @@ class Workspace:
             self.registry,
             self.prepare,
             self._notify,
+            self.config.store_url,
         )
 
     @classmethod
@@ -161,7 +174,7 @@ class Workspace:
             "workspace": str(self.root),
             "name": self.root.name,
             "why": self.config.why,
-            "tracking": self.tracking.uri,
+            "tracking": self.tracking.shown_uri,
             "tracking_why": self.config.tracking_why,
             "experiment": self.config.experiment,
             "active_run": {"run_id": run.run_id, "name": run.name} if run else None,
@@ -177,8 +190,9 @@ class Workspace:
         # Status is what people look at when something is broken: one broken part must not hide the rest.
         try:
             return question()
-        except MlopsError as error:
-            problems.append(f"{error.message}: {error.hint}")
+        except Exception as error:
+            ours = translate(error)
+            problems.append(f"{ours.message}: {ours.hint}")
             return None
 
     def _latest_snapshot(self) -> dict[str, Any] | None:
@@ -225,11 +239,11 @@ class Workspace:
             raise translate(error) from error
         opened = Workspace.open(root, actor=self.actor)
         if not made:
-            _same(opened.config, experiment, tracking_uri)
+            _same(root, experiment, tracking_uri)
         opened.prepare()
         opened.tracking.create()
-        data = {"workspace": str(root), "created": made, "tracking": opened.tracking.uri}
-        text = f"{file} is written, the store is {opened.tracking.uri}" if made else f"{file} is there already"
+        data = {"workspace": str(root), "created": made, "tracking": opened.tracking.shown_uri}
+        text = f"{file} is written, the store is {opened.tracking.shown_uri}" if made else f"{file} is there already"
         return Message(text, data)
 
     @command("demo", doors="local", long=True)
@@ -263,7 +277,7 @@ class Workspace:
         result = project.pipelines.run(folder / demo_project.PIPELINE, params=values)
         steps = [step for step in result.to_json()["steps"] if step["run_id"]]
         runs = [project.runs.get(step["run_id"]).row() | {"name": step["name"]} for step in steps]
-        return DemoResult(folder, result, runs, project.champion(demo_project.NAME))
+        return DemoResult(folder, result, runs, project.champion(demo_project.NAME), project.tracking.shown_uri)
 
     def champion(self, name: str) -> Mapping[str, Any] | None:
         """Give what holds the alias ``champion`` of a model, with its gates, or None."""
@@ -348,16 +362,43 @@ def _settings(experiment: str | None, tracking_uri: str | None) -> str:
 """
 
 
-def _same(config: Config, experiment: str | None, tracking_uri: str | None) -> None:
-    for key, asked, present in (
-        ("experiment", experiment, config.experiment),
-        ("uri", tracking_uri, config.tracking_uri),
-    ):
-        if asked is not None and asked != present:
+def _same(root: Path, experiment: str | None, tracking_uri: str | None) -> None:
+    said = configuration.stated(root)
+    for key, asked in (("experiment", experiment), ("uri", tracking_uri)):
+        if asked is not None and asked != said[key]:
             raise UsageError(
-                f"{FILE} says [tracking] {key} = {present!r} already, not {asked!r}",
-                f"edit {config.root / FILE}, or leave the option out",
+                f"{FILE} says [tracking] {key} = {said[key]!r} already, not {asked!r}"
+                if said[key]
+                else f"{FILE} is there already, and says no [tracking] {key}",
+                f"edit {root / FILE}, or leave the option out",
             )
+
+
+def log_model(
+    model: Any, name: str = "model", register: str | None = None, *, input_example: Any = None
+) -> LoggedModel:
+    """Keep a model with the active run: signature, input example and pinned requirements included.
+
+    Args:
+        model: A fitted estimator, a PyTorch module, an MLflow ``PythonModel``, or any object with ``predict``.
+        name: Its name in the run.
+        register: Also make a version of this registered model; it is in the ledger.
+        input_example: A few rows of its input; by default looked for among the variables of ``__main__``.
+
+    Returns:
+        What was logged: ``name``, ``model_id``, ``uri``, ``format``, and ``version`` when registered.
+
+    Raises:
+        ConflictError: No run is active.
+        ValueRefused: The object is no model, or MLflow refuses the name.
+    """
+    logged = active.log_model(model, name, input_example=input_example)
+    if register is None:
+        return logged
+    run = active.require_run()
+    registry = Workspace(run.tracking.config).registry
+    version = registry.register_model(register, model_id=logged.model_id, run_id=run.run_id)
+    return replace(logged, version=version)
 
 
 #: Verb → command, of those that need no live namespace.

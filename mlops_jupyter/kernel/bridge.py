@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from mlops_jupyter.commands import parse_body
-from mlops_jupyter.display import Shown
+from mlops_jupyter.display import Shown, document_of
 from mlops_jupyter.errors import NotFoundError, translate
 from mlops_jupyter.session import SESSION_COMMANDS
 
@@ -41,6 +41,8 @@ def call(verb: str, body: str) -> Answer:
             raise NotFoundError(f"there is no verb {verb!r} for a notebook", "`%mlops help` lists what there is")
         session = load(get_ipython()).session
         result: Shown = command.call(session, parse_body(command, json.loads(body)))
+        document = {"ok": result.ok, "result": document_of(result)}
+        json.dumps(document)  # what is no JSON must be told as an error, and not be found out when it is sent
+        return Answer(document)
     except Exception as error:
         return Answer(translate(error).to_json())
-    return Answer({"ok": result.ok, "result": result.to_json()})

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from mlops_jupyter import expressions
 from mlops_jupyter.commands import Command, Option, collect, command
-from mlops_jupyter.display import Block, Grid, Note, Pairs, Shown, seconds_text
-from mlops_jupyter.errors import UsageError
+from mlops_jupyter.display import Block, Grid, Message, Note, Pairs, Shown, seconds_text
+from mlops_jupyter.errors import MlopsError, UsageError, translate
+from mlops_jupyter.kernel.recorder import Recorder
 from mlops_jupyter.session import Session
 from mlops_jupyter.tracking import active
 from mlops_jupyter.tracking.active import ActiveRun
@@ -26,11 +27,14 @@ _MAGIC = "%%mlops"
 
 
 def split_words(line: str) -> list[str]:
-    """Split a magic's line as a shell does.
+    """Split a magic's line as a shell does; where it holds Python, brackets and the quotes in them keep it whole.
 
     Raises:
         UsageError: A quote is not closed.
     """
+    verb = line.split(maxsplit=1)[:1]
+    if verb in (["log"], ["run"]):
+        return expressions.split_line(line)
     try:
         return shlex.split(line)
     except ValueError as error:
@@ -88,6 +92,7 @@ class _Opened:
     began: float
     autolog: bool
     snapshot: bool
+    depth: int
 
 
 class CellRuns:
@@ -95,12 +100,12 @@ class CellRuns:
 
     Args:
         session: The session.
-        source: Tells the source of the cell that runs now.
+        recorder: Knows the cell that runs now.
     """
 
-    def __init__(self, session: Session, source: Callable[[], str]) -> None:
+    def __init__(self, session: Session, recorder: Recorder) -> None:
         self._session = session
-        self._source = source
+        self._recorder = recorder
         self._opened: list[_Opened] = []
 
     @command("run", needs="session")
@@ -143,43 +148,61 @@ class CellRuns:
         values = {key: expressions.evaluate(key, text, session.namespace, words=True) for key, text in pairs}
         opened = session.begin(name, experiment=experiment, nested=nested, tags=tag)
         try:
-            opened.tracking.put_text(opened.run_id, self._source(), CELL_SOURCE)
+            opened.tracking.put_text(opened.run_id, self._recorder.source, CELL_SOURCE)
             for key, value in values.items():
                 active.log_param(key, value)
             if autolog:
                 _autolog(on=True)
         except BaseException as error:
-            active.fail(error)
+            try:
+                session.close(opened, error)
+            except MlopsError as second:
+                error.add_note(f"mlops: the run could not be marked as FAILED: {second.message}")
             raise
-        self._opened.append(_Opened(opened, time.perf_counter(), autolog, snapshot))
+        self._opened.append(_Opened(opened, time.perf_counter(), autolog, snapshot, self._recorder.depth))
 
-    def close(self, error: BaseException | None) -> list[Shown]:
-        """Close the runs that the cell opened.
+    def hand_down(self) -> None:
+        """Let the run opened last end with the cell that is about to be executed inside this one."""
+        if self._opened:
+            self._opened[-1].depth += 1
+
+    def close(self, error: BaseException | None, depth: int) -> list[Shown]:
+        """Close the runs that a cell opened.
 
         Args:
             error: What the cell raised.
+            depth: How deep the cell was; the runs of the cells around it go on.
 
         Returns:
-            What to show.
+            What to show; what went wrong with one run is told in the place of it, and the others are closed.
         """
         shown: list[Shown] = []
-        while self._opened:
+        while self._opened and depth and self._opened[-1].depth >= depth:
             opened = self._opened.pop()
-            if opened.autolog:
-                _autolog(on=False)
-            current = active.active_run()
-            if current is None or current.run_id != opened.run.run_id:
-                continue  # the cell has ended its run itself
-            if opened.snapshot:
-                shown.append(self._session.snapshot(f"{opened.run.name}-{opened.run.run_id[:6]}"))
-            if error is None:
-                active.end()
-            else:
-                active.fail(error)
-            run = self._session.workspace.runs.get(opened.run.run_id)
+            try:
+                if opened.autolog:
+                    _autolog(on=False)
+            finally:
+                shown += self._close(opened, error)
+        return shown
+
+    def _close(self, opened: _Opened, error: BaseException | None) -> list[Shown]:
+        shown: list[Shown] = []
+        run = opened.run
+        try:
+            # Ended first: a snapshot that fails must not leave the run open.
+            if not self._session.close(run, error):
+                return []  # the cell has ended its run itself
             seconds = time.perf_counter() - opened.began
-            shown.append(CellRun(opened.run, run.status, seconds, dict(run.params), dict(run.metrics)))
-        return shown[::-1]
+            known = self._session.workspace.runs.get(run.run_id)
+            shown.append(CellRun(run, known.status, seconds, dict(known.params), dict(known.metrics)))
+            if opened.snapshot:
+                shown.append(self._session.take_snapshot(f"{run.name}-{run.run_id[:6]}", "", run))
+        except Exception as problem:
+            ours = translate(problem)
+            text = f"run {run.name} ({run.run_id[:8]}): {ours.message}; {ours.hint}"
+            shown.append(Message(text, ours.to_json(), "bad"))
+        return shown
 
 
 def _autolog(*, on: bool) -> None:

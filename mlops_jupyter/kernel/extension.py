@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,14 @@ from IPython.display import display
 from mlops_jupyter.commands import find, parse_words
 from mlops_jupyter.config import find_workspace
 from mlops_jupyter.errors import MlopsError, translate
-from mlops_jupyter.journal import CellRecord, Journal
+from mlops_jupyter.handbook import Handbook
+from mlops_jupyter.journal import Journal
 from mlops_jupyter.kernel.cell_run import CELL_COMMANDS, CellRuns, rewrite, split_words
 from mlops_jupyter.kernel.completion import Completer
 from mlops_jupyter.kernel.recorder import Recorder
 from mlops_jupyter.kernel.told import MlopsMagicError
 from mlops_jupyter.session import COMMANDS as SESSION_AND_WORKSPACE
-from mlops_jupyter.session import Handbook, Session
+from mlops_jupyter.session import Session
 from mlops_jupyter.tracking import context
 from mlops_jupyter.workspace import Workspace
 
@@ -70,9 +71,10 @@ class Extension:
 
     def _recall(self) -> None:
         """Take the cells executed before we were loaded from IPython's own history."""
-        now = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
-        for order, source in enumerate(self.shell.user_ns.get("In", [])[1:-1], 1):
-            self.journal.add(CellRecord(None, order, source, "ok", now, 0.0, None))
+        history = getattr(self.shell, "history_manager", None)
+        sources = list(getattr(history, "input_hist_raw", None) or self.shell.user_ns.get("In", []))
+        running = len(sources) > 1 and _a_cell_runs()
+        self.recorder.recall(sources[1:-1] if running else sources[1:], sources[-1] if running else None)
 
     def notebook(self) -> Path | None:
         """Give the notebook's file, as far as anyone has said."""
@@ -96,7 +98,7 @@ class Extension:
             workspace = Workspace.open(start=start, notify=self._notify)
             if self._session is None:
                 self._session = Session(workspace, self.shell.user_ns, self.journal, self.notebook)
-                self._cell_runs = CellRuns(self._session, lambda: self.recorder.source)
+                self._cell_runs = CellRuns(self._session, self.recorder)
             else:
                 self._session.workspace = workspace
             context.current.root, context.current.notebook = root, notebook
@@ -170,19 +172,36 @@ class Extension:
                 MlopsError(f"%%mlops {verb} takes no cell", "use %%mlops run, or a line %mlops " + line)
             )
         self._answer(line)
+        if self._cell_runs is not None:
+            self._cell_runs.hand_down()
         result = self.shell.run_cell(cell, store_history=False)
         result.raise_error()
         return result.result
 
     def _post_run_cell(self, result: Any) -> None:
-        self.recorder.post_run_cell(result)
-        if self._cell_runs is None:
+        depth = self.recorder.post_run_cell(result)
+        if self._cell_runs is None or self._session is None:
             return
         error = result.error_before_exec or result.error_in_exec
         try:
-            for shown in self._cell_runs.close(error):
+            for shown in self._cell_runs.close(error, depth):
                 display(shown)  # type: ignore[no-untyped-call]
+            self._session.cell_ended()
         except Exception as problem:
             # The cell has ended, so nothing can fail it any more; what happened to its run must still be seen.
             ours = translate(problem)
             print(f"{ours.message}\n{ours.hint}", flush=True)
+
+
+def _a_cell_runs() -> bool:
+    """Tell whether we are called by a cell of the history; when the sidebar loads us, none runs.
+
+    IPython notes a cell when it begins, and its counter went up at the end of a cell once and at its beginning now:
+    whether the last one has ended is told by nothing but the stack.
+    """
+    frame = inspect.currentframe()
+    while frame is not None:
+        if frame.f_code.co_name == "run_cell_async" and frame.f_locals.get("store_history"):
+            return True
+        frame = frame.f_back
+    return False

@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from mlops_jupyter.journal import CellRecord, Journal, Outcome
 from mlops_jupyter.tracking import context
+
+
+@dataclass(frozen=True)
+class _Open:
+    """A cell that runs: when it began, what it is, and IPython's own note of it, if we were told."""
+
+    began: float
+    started: str
+    source: str
+    id: str | None
+    info: Any
+
+    def is_of(self, info: Any) -> bool:
+        """Tell whether IPython speaks of this cell."""
+        return info is self.info if self.info is not None else getattr(info, "raw_cell", None) == self.source
 
 
 class Recorder:
@@ -19,39 +36,70 @@ class Recorder:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._open: list[tuple[float, str, Any]] = []
-        self._order = len(journal)
+        self._open: list[_Open] = []
+
+    def recall(self, ended: Sequence[str], running: str | None) -> None:
+        """Note what was executed before anybody listened.
+
+        Args:
+            ended: The sources of the cells that have ended; how they ended nobody knows.
+            running: The source of the cell that runs now, if one does.
+        """
+        now = _now()
+        for source in ended:
+            self._journal.add(CellRecord(None, len(self._journal) + 1, source, "unknown", now, 0.0, None))
+        if running is not None:
+            self._open.append(_Open(time.perf_counter(), now, running, None, None))
 
     def pre_run_cell(self, info: Any) -> None:
         """Note that a cell begins."""
-        started = datetime.now(UTC).isoformat(timespec="milliseconds")
-        self._open.append((time.perf_counter(), started, info))
-        context.current.cell = getattr(info, "cell_id", None)
+        cell = getattr(info, "cell_id", None)
+        self._open.append(_Open(time.perf_counter(), _now(), info.raw_cell or "", cell, info))
+        context.current.cell = cell
 
-    def post_run_cell(self, result: Any) -> None:
-        """Note how a cell ended."""
-        if not self._open:  # the cell that loaded the extension began before we listened
-            return
-        began, started, info = self._open.pop()
+    def post_run_cell(self, result: Any) -> int:
+        """Note how a cell ended.
+
+        Args:
+            result: IPython's.
+
+        Returns:
+            How deep it was: 1 for a cell, more for one that code inside a cell has executed; 0 when it never began,
+            as an empty one.
+        """
+        info = getattr(result, "info", None)
+        if not self._open or not self._open[-1].is_of(info):
+            return 0
+        depth = self.depth
+        cell = self._open.pop()
         error = result.error_before_exec or result.error_in_exec
-        self._order += 1
         self._journal.add(
             CellRecord(
-                id=getattr(info, "cell_id", None),
-                order=self._order,
-                source=info.raw_cell or "",
+                id=cell.id or getattr(info, "cell_id", None),
+                order=len(self._journal) + 1,
+                source=cell.source,
                 outcome=outcome_of(error),
-                started=started,
-                seconds=round(time.perf_counter() - began, 6),
+                started=cell.started,
+                seconds=round(time.perf_counter() - cell.began, 6),
                 error=f"{type(error).__name__}: {error}"[:500] if error is not None else None,
             )
         )
-        context.current.cell = getattr(self._open[-1][2], "cell_id", None) if self._open else None
+        context.current.cell = self._open[-1].id if self._open else None
+        return depth
+
+    @property
+    def depth(self) -> int:
+        """How many cells run now, one inside the other."""
+        return len(self._open)
 
     @property
     def source(self) -> str:
         """The source of the cell that runs now."""
-        return str(self._open[-1][2].raw_cell) if self._open else ""
+        return self._open[-1].source if self._open else ""
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def outcome_of(error: BaseException | None) -> Outcome:

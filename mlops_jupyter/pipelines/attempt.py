@@ -19,6 +19,8 @@ from mlops_jupyter.pipelines.execute import Cancellation, Order, Outcome, run_no
 from mlops_jupyter.pipelines.plan import Decision, Instance, Planner, Published
 from mlops_jupyter.pipelines.results import StepResult
 from mlops_jupyter.pipelines.watchdog import Watchdog
+from mlops_jupyter.tracking.context import relative
+from mlops_jupyter.tracking.records import ENVIRONMENT, GIT_COMMIT, GIT_DIRTY, NOTEBOOK
 
 _LONGEST_PARAM = 500
 Status = Literal["FINISHED", "FAILED", "KILLED"]
@@ -80,27 +82,17 @@ class Services:
         root: The workspace's folder.
         state: The folder of its state.
         store: The object store as a path or URL, for kernels.
-        make_tracker: Builds the tracker when it is first needed; None to track nothing.
-        make_registry: Builds the registry when it is first needed; None where models can't be registered.
+        tracker: The tracking store; None to track nothing.
+        registry: The registry; None where models can't be registered.
         notify: Takes progress events.
     """
 
     root: Path
     state: Path
     store: str
-    make_tracker: Callable[[], Tracker] | None = None
-    make_registry: Callable[[], Registry] | None = None
+    tracker: Tracker | None = None
+    registry: Registry | None = None
     notify: Callable[[Mapping[str, Any]], None] = field(default=lambda event: None)
-
-    @cached_property
-    def tracker(self) -> Tracker | None:
-        """The tracker; importing MLflow takes seconds, so it is built when it is needed."""
-        return self.make_tracker() if self.make_tracker else None
-
-    @cached_property
-    def registry(self) -> Registry | None:
-        """The registry."""
-        return self.make_registry() if self.make_registry else None
 
     @cached_property
     def git(self) -> dict[str, str]:
@@ -108,7 +100,7 @@ class Services:
         state = environment.git_state(self.root)
         if not state:
             return {}
-        return {"mlops.git.commit": state["commit"], "mlops.git.dirty": str(state["dirty"]).lower()}
+        return {GIT_COMMIT: state["commit"], GIT_DIRTY: str(state["dirty"]).lower()}
 
     def begin(
         self,
@@ -134,14 +126,11 @@ class Services:
 
     def tags(self, planner: Planner, instance: Instance, log: EventLog) -> dict[str, str]:
         """Give the tags of an instance's MLflow run."""
-        path = instance.step.notebook.path
-        inside = path.is_relative_to(self.root.resolve())
         return {
             "mlops.pipeline": planner.definition.name,
             "mlops.pipeline_run": log.run,
             "mlops.step": instance.name,
-            "mlops.notebook": (path.relative_to(self.root.resolve()) if inside else path).as_posix(),
-            "mlops.env": environment.digest(environment.capture()),
+            NOTEBOOK: relative(instance.step.notebook.path, self.root),
             **self.git,
         }
 
@@ -262,7 +251,7 @@ class Attempt:
 
     def _begin(self, values: Mapping[str, Any], parent: str | None) -> str | None:
         tags = self._services.tags(self._planner, self._instance, self._log)
-        tags["mlops.attempt"] = str(self._number)
+        tags |= {"mlops.attempt": str(self._number), ENVIRONMENT: self._decision.parts["environment"]}
         return self._services.begin(self._instance.name, parent, tags, values, self._log)
 
     def _order(

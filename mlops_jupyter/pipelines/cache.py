@@ -1,9 +1,9 @@
 """Records of steps that were run, found by everything that their result depends on.
 
-A record is found in two moves, since what a step imports is known only after it has run. The *base key* is the
-digest of what is known before: code, parameters, inputs, environment, kernel. Under it lies which local modules
-runs with that base have imported; the *key* is the digest of the base key and of those modules' present content.
-A record is written whole, after its step has succeeded, so that a record that can be read is of a step that did.
+A record is found in two moves, since what a step imports is known only after it has run. The *base key* is the digest
+of what is known before: code, parameters, inputs, environment, kernel. Under it lies which local modules runs with that
+base have imported; the *key* is the digest of the base key and of those modules' present content. A record is written
+whole, after its step has succeeded, so that a record that can be read is of a step that did.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 from mlops_jupyter.digest import digest_file
 from mlops_jupyter.store import ObjectStore, key_of
 
-SCHEMA = 1
+SCHEMA = 2
 _MODULES = "pipeline-modules"
 _RECORDS = "pipeline-cache"
 _NEWEST = "pipeline-newest"
@@ -55,6 +55,10 @@ def canonical_key(document: Any) -> str:
     """
     text = json.dumps(document, sort_keys=True, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     return key_of(text.encode())
+
+
+def _key(base: str, modules: Mapping[str, str]) -> str:
+    return canonical_key([base, modules])
 
 
 def digest_path(path: Path) -> str:
@@ -99,7 +103,7 @@ class Cache:
         """
         base = canonical_key(parts)
         for names in self._module_sets(base):
-            record = self._store.get_record(_RECORDS, self._key(base, self.modules(names)))
+            record = self._store.get_record(_RECORDS, _key(base, self.modules(names)))
             if record and self._whole(record, required):
                 return Found(base, record, record)
         return Found(base, None, self._store.get_record(_NEWEST, canonical_key(label)))
@@ -107,10 +111,6 @@ class Cache:
     def modules(self, names: Iterable[str]) -> dict[str, str]:
         """Give name → digest of local modules as they are now."""
         return {name: digest_path(self._folder / name) for name in sorted(names)}
-
-    def key(self, base: str, modules: Mapping[str, str]) -> str:
-        """Give the key of a base key and the modules that were imported."""
-        return self._key(base, modules)
 
     def publish(self, base: str, label: str, record: Mapping[str, Any]) -> str:
         """Write a step's record.
@@ -123,7 +123,7 @@ class Cache:
         Returns:
             The key.
         """
-        key = self._key(base, record["modules"])
+        key = _key(base, record["modules"])
         document = {"schema": SCHEMA, "key": key, **record}
         self._store.put_record(_RECORDS, key, document)
         # The record first: a set of modules that leads nowhere is harmless, a record that nothing leads to is lost.
@@ -137,10 +137,6 @@ class Cache:
     def _module_sets(self, base: str) -> list[list[str]]:
         known = self._store.get_record(_MODULES, base)
         return known["sets"] if known else []
-
-    @staticmethod
-    def _key(base: str, modules: Mapping[str, str]) -> str:
-        return canonical_key([base, modules])
 
     def _whole(self, record: Mapping[str, Any], required: Iterable[str]) -> bool:
         entries = record["outputs"]
@@ -180,11 +176,11 @@ def what_changed(parts: Mapping[str, Any], modules: Mapping[str, str], newest: M
 
 
 _REST = {
+    "schema": "mlops-jupyter reads its cache differently now",
     "kernel": "the kernel changed",
     "environment": "the environment changed (packages or Python)",
     "secrets": "the list of secrets changed",
     "register": "what it registers changed",
-    "schema": "mlops-jupyter reads its cache differently now",
 }
 
 

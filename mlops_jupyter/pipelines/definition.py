@@ -1,7 +1,7 @@
 """Read ``pipeline.yaml`` into frozen records, and refuse what is wrong before anything runs.
 
-:func:`load` reads the file with its lines, turns each step into a :class:`Step`, reads the notebooks, and hands
-the whole to ``checks`` for what can be said only of all steps together: references, cycles, parameters.
+:func:`load` reads the file with its lines, turns each step into a :class:`Step`, reads the notebooks, and hands the
+whole to ``checks`` for what can be said only of all steps together: references, cycles, parameters.
 """
 
 from __future__ import annotations

@@ -2,15 +2,12 @@
 
 It executes as papermill does, and differs where papermill's own way hurts or misleads:
 
-- saving: papermill rewrites the whole notebook at every start and end of a cell; here at the start, at the end,
-at every
-  exception, and in between only so often that it costs a twentieth of the time. Each save is atomic.
-- truth: what really happened is in ``nb.metadata.mlops.outcome``: papermill marks every cell *completed* after
-the kernel
-  has died, and takes ``sys.exit(0)`` for success.
-- cells: each execute request carries the cell's id as ``cellId``, as JupyterLab's do, and the kernel's
-environment names
-  the notebook (``MLOPS_NOTEBOOK``), so that what a cell logs can be traced to it.
+- saving: papermill rewrites the whole notebook at every start and end of a cell; here at the start, at the end, at
+  every exception, and in between only so often that it costs a twentieth of the time. Each save is atomic.
+- truth: what really happened is in ``nb.metadata.mlops.outcome``: papermill marks every cell *completed* after the
+  kernel has died, and takes ``sys.exit(0)`` for success.
+- cells: each execute request carries the cell's id as ``cellId``, as JupyterLab's do, and the kernel's environment
+  names the notebook (``MLOPS_NOTEBOOK``), so that what a cell logs can be traced to it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The event log of a pipeline run: append-only, on disk before anything depends on it, and the truth about the run.
 
-A run has a folder with ``meta.json`` (what was asked for), ``events.jsonl`` (what happened, one JSON object a
-line) and the folders of its steps. The state of a run is read off its events; a last line that was cut short by a
-crash counts as not written.
+A run has a folder with ``meta.json`` (what was asked for), ``events.jsonl`` (what happened, one JSON object a line) and
+the folders of its steps. The state of a run is read off its events; a last line that was cut short by a crash counts as
+not written.
 """
 
 from __future__ import annotations
@@ -11,18 +11,21 @@ import json
 import os
 import secrets
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mlops_jupyter.pipelines.locks import Lock
+from mlops_jupyter.errors import StoreError
+from mlops_jupyter.locks import Lock
 from mlops_jupyter.store import write_whole
 
 _EVENTS = "events.jsonl"
 _META = "meta.json"
 _ALIVE = "alive.lock"
+_PATIENCE = 5.0
 
 
 def now() -> str:
@@ -48,12 +51,21 @@ class EventLog:
         self.folder = folder
         self.run = folder.name
         folder.mkdir(parents=True)
+        self._lock = threading.Lock()
         # Held for as long as the process lives: how others tell a run that is going on from one that died.
         self._alive = Lock(folder / _ALIVE)
-        self._alive.acquire()
-        write_whole(folder / _META, json.dumps(meta, indent=1).encode())
-        self._file = (folder / _EVENTS).open("a", encoding="utf-8")
-        self._lock = threading.Lock()
+        # Others hold it for a moment, when they look whether this run is alive.
+        give_up = time.monotonic() + _PATIENCE
+        while not self._alive.acquire():
+            if time.monotonic() > give_up:
+                raise StoreError(f"{folder / _ALIVE} is locked by another process", "try again in a moment")
+            time.sleep(0.01)
+        try:
+            write_whole(folder / _META, json.dumps(meta, indent=1).encode())
+            self._file = (folder / _EVENTS).open("a", encoding="utf-8")
+        except BaseException:
+            self._alive.release()
+            raise
 
     def append(self, event: Mapping[str, Any]) -> None:
         """Write an event; it is on disk when this returns.
@@ -67,10 +79,16 @@ class EventLog:
             self._file.flush()
             os.fsync(self._file.fileno())
 
-    def close(self) -> None:
-        """Close the log; the run counts as no longer alive."""
-        self._file.close()
-        self._alive.release()
+    def close(self, *, whole: bool = True) -> None:
+        """Close the log; the run counts as no longer alive.
+
+        Args:
+            whole: Whether everything is written down and closed; what is not is left to :func:`close_abandoned`.
+        """
+        try:
+            self._file.close()
+        finally:
+            self._alive.release(keep=not whole)
 
 
 @dataclass
@@ -131,8 +149,18 @@ def state_of(folder: Path) -> RunState | None:
         folder: The run's folder.
 
     Returns:
-        The state, or None where the folder is of no run.
+        The state, or None where the folder is of no run. A run that wrote no end and whose process is gone is
+        ``cancelled``.
     """
+    # Asked first: a run that ends while its events are read has written its end before it lets go.
+    alive = Lock(folder / _ALIVE).is_held()
+    found = _told(folder)
+    if found is not None and found.state == "running" and not alive:
+        found.state = "cancelled"
+    return found
+
+
+def _told(folder: Path) -> RunState | None:
     try:
         meta = json.loads((folder / _META).read_text("utf-8"))
     except (OSError, ValueError):
@@ -171,15 +199,18 @@ def close_abandoned(folder: Path, finish: Callable[[str], None]) -> bool:
     lock = Lock(folder / _ALIVE)
     if not lock.path.exists() or not lock.acquire():
         return False
+    done = False
     try:
-        found = state_of(folder)
-        if found is not None and found.state == "running":
+        found = _told(folder)
+        if found is not None and (found.state == "running" or found.runs):
             for run_id in found.runs:
                 finish(run_id)
             _append_end(folder, found)
+        done = True
         return True
     finally:
-        lock.release()
+        # What could not be closed now is closed the next time.
+        lock.release(keep=not done)
 
 
 def _append_end(folder: Path, found: RunState) -> None:
@@ -188,7 +219,8 @@ def _append_end(folder: Path, found: RunState) -> None:
         {**step, "state": "cancelled", "reason": why} for step in found.steps.values() if step["state"] == "running"
     ]
     lines += [{"event": "finished", "run_id": run_id} for run_id in found.runs]
-    lines.append({"event": "run", "state": "cancelled", "reason": why})
+    if found.state == "running":
+        lines.append({"event": "run", "state": "cancelled", "reason": why})
     with (folder / _EVENTS).open("a", encoding="utf-8") as file:
         # A torn last line must not swallow the first of ours.
         file.write("\n" + "".join(json.dumps({**line, "time": now()}) + "\n" for line in lines))

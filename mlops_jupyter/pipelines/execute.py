@@ -1,9 +1,8 @@
 """Run one step once: its notebook, with its parameters, in a kernel of its own.
 
-Whether it succeeded is what the engine saw, never what the notebook says: every code cell was executed, and
-everything that the step has to publish is there. The kernel leads a process group of its own; when the step is
-over, however it ended, nothing of that group is left. An :class:`Order` is plain data, so that it can be carried
-out by another process.
+Whether it succeeded is what the engine saw, never what the notebook says: every code cell was executed, and everything
+that the step has to publish is there. The kernel leads a process group of its own; when the step is over, however it
+ended, nothing of that group is left. An :class:`Order` is plain data, so that it can be carried out by another process.
 """
 
 from __future__ import annotations
@@ -242,10 +241,18 @@ def run_notebook(order: Order, cancellation: Cancellation, watchdog: Watchdog) -
         state,
         mask.text(reason),
         error,
-        mask.value(published),
+        {name: _masked(entry, mask) for name, entry in published.items()},
         _local_files(kernel.imported, order),
         time.monotonic() - began,
     )
+
+
+def _masked(entry: Mapping[str, Any], mask: Mask) -> dict[str, Any]:
+    """Give an output's entry with every secret replaced, but for the digits of keys, digests and MLflow's ids."""
+    clean = {key: value if key in ("ref", "object", "digest") else mask.value(value) for key, value in entry.items()}
+    if clean.get("model"):
+        clean["model"] |= {key: entry["model"][key] for key in ("id", "uri") if key in entry["model"]}
+    return clean
 
 
 def _executed(order: Order, kernel: _Kernel, mask: Mask, log: IO[bytes]) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 A string that is one reference and nothing else keeps the type of what it refers to; inside other text a scalar is
 written out as JSON would write it. ``$${`` stands for the two characters ``${``. A condition is a comparison of
-references and literals, with ``and``, ``or``, ``not`` and ``in``: its syntax tree is walked, node by node, and
-any other kind of node is refused.
+references and literals, with ``and``, ``or``, ``not`` and ``in``: its syntax tree is walked, node by node, and any
+other kind of node is refused.
 """
 
 from __future__ import annotations

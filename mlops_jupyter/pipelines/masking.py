@@ -11,6 +11,9 @@ from typing import Any
 
 MASK = "***"
 SHORTEST = 4
+_REFERENCE = "mlops://[0-9a-f]{64}"
+# So long a text is not in the digits of a digest by chance.
+_SURELY = 16
 
 
 class Mask:
@@ -25,7 +28,10 @@ class Mask:
         spellings = {form for secret in secrets if secret for form in _spellings(secret)}
         # Longest first: one spelling may be the beginning of another.
         ordered = sorted(spellings, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, ordered))) if ordered else None
+        self._pattern = _any(ordered)
+        self._surely = _any([form for form in ordered if len(form) >= _SURELY])
+        # A reference is found first, where a secret does not begin before it.
+        self._apart = re.compile(f"({_REFERENCE})|{self._pattern.pattern}") if self._pattern else None
         self._bytes = [form.encode("utf-8", "surrogatepass") for form in ordered]
 
     def __bool__(self) -> bool:
@@ -33,8 +39,17 @@ class Mask:
         return self._pattern is not None
 
     def text(self, text: str) -> str:
-        """Give a text with every secret replaced."""
-        return self._pattern.sub(MASK, text) if self._pattern else text
+        """Give a text with every secret replaced.
+
+        A reference to an output is 64 digits, some of which may spell a short secret: it stays whole, or what it leads
+        to would be lost.
+        """
+        return self._apart.sub(self._replaced, text) if self._apart else text
+
+    def _replaced(self, found: re.Match[str]) -> str:
+        if found[1] is None:
+            return MASK
+        return self._surely.sub(MASK, found[1]) if self._surely else found[1]
 
     def value(self, value: Any) -> Any:
         """Give JSON values with every secret in their texts replaced."""
@@ -50,7 +65,15 @@ class Mask:
 
     def found_in(self, data: bytes) -> bool:
         """Tell whether bytes hold a secret."""
-        return any(form in data for form in self._bytes)
+        forms = [form for form in self._bytes if form in data]
+        if not forms or any(len(form) >= _SURELY for form in forms):
+            return bool(forms)
+        apart = re.sub(_REFERENCE.encode(), b"mlops://", data)
+        return any(form in apart for form in forms)
+
+
+def _any(forms: list[str]) -> re.Pattern[str] | None:
+    return re.compile("|".join(map(re.escape, forms))) if forms else None
 
 
 def _spellings(secret: str) -> set[str]:

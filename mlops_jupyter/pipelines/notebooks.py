@@ -1,8 +1,8 @@
 """Read a step's notebook: its code cells, its kernel, and the parameters that it takes.
 
-A notebook is read once, when its pipeline is; what was read is what is planned and what is run, whatever happens
-to the file meanwhile. Plain JSON is enough for a notebook of today's format, so planning imports neither nbformat
-nor papermill.
+A notebook is read once, when its pipeline is; what was read is what is planned and what is run, whatever happens to the
+file meanwhile. Plain JSON is enough for a notebook of today's format, so planning imports neither nbformat nor
+papermill.
 """
 
 from __future__ import annotations
@@ -123,14 +123,62 @@ def _from_json(text: str, path: Path) -> dict[str, Any]:
         document = json.loads(text)
     except ValueError as error:
         raise DefinitionError(f"{path.name} is no notebook: {error}", "open and save it again") from error
-    if isinstance(document, dict) and document.get("nbformat", 4) < 4:
-        import nbformat
-
-        document = nbformat.convert(nbformat.from_dict(document), 4)
-    cells = document.get("cells") if isinstance(document, dict) else None
+    if not isinstance(document, dict):
+        raise _no_notebook(path, "it is no JSON object")
+    form = document.get("nbformat", 4)
+    if type(form) is not int:
+        raise _no_notebook(path, f"its nbformat is {form!r}")
+    if form < 4:
+        document = _converted(document, path)
+    cells = document.get("cells")
     if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cells):
-        raise DefinitionError(f"{path.name} is no notebook: it has no cells", "save it from Jupyter")
-    return dict(document)
+        raise _no_notebook(path, "it has no cells")
+    document = _without_nulls({**document, "cells": [_without_nulls(cell) for cell in cells]})
+    if isinstance(document.get("metadata"), dict):
+        document["metadata"] = _without_nulls(document["metadata"])
+    _check_shapes(document, path)
+    return document
+
+
+def _without_nulls(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in document.items() if value is not None or key == "execution_count"}
+
+
+def _no_notebook(path: Path, why: str) -> DefinitionError:
+    return DefinitionError(f"{path.name} is no notebook: {why}", "save it from Jupyter")
+
+
+def _converted(document: dict[str, Any], path: Path) -> dict[str, Any]:
+    import nbformat
+
+    try:
+        return dict(nbformat.convert(nbformat.from_dict(document), 4))
+    except Exception as error:
+        raise _no_notebook(path, f"it can't be converted to format 4 ({error})") from error
+
+
+def _check_shapes(document: Mapping[str, Any], path: Path) -> None:
+    """Refuse what is no notebook where the rest of the room reads it; what is missing is fine."""
+    metadata = document.get("metadata", {})
+    places = [("metadata", metadata)]
+    if isinstance(metadata, dict):
+        places += [(name, metadata.get(name, {})) for name in ("kernelspec", "language_info")]
+    for number, cell in enumerate(document["cells"], 1):
+        own = cell.get("metadata", {})
+        places.append((f"the metadata of cell {number}", own))
+        tags = own.get("tags") if isinstance(own, dict) else None
+        if tags is not None and not isinstance(tags, list):
+            raise _no_notebook(path, f"the tags of cell {number} are no list")
+        source = cell.get("source", "")
+        if not isinstance(source, str) and not _is_lines(source):
+            raise _no_notebook(path, f"the source of cell {number} is no text")
+    for name, value in places:
+        if not isinstance(value, dict):
+            raise _no_notebook(path, f"{name} is no JSON object")
+
+
+def _is_lines(source: Any) -> bool:
+    return isinstance(source, list) and all(isinstance(line, str) for line in source)
 
 
 def _from_text(text: str, path: Path) -> dict[str, Any]:

@@ -1,10 +1,9 @@
 """What a step publishes, and how the next one opens it.
 
-``output(name, value)`` keeps a value and returns what the next step's parameter will be: small JSON values
-themselves, anything else a reference ``mlops://…``. The reference is the key of a *descriptor*, a small JSON
-object that says where the bytes lie and how they are read. Beside it stands the digest of the content: two
-trainings that end in the same state have the same digest, whatever MLflow calls their models, and so the steps
-below are not run again.
+``output(name, value)`` keeps a value and returns what the next step's parameter will be: small JSON values themselves,
+anything else a reference ``mlops://…``. The reference is the key of a *descriptor*, a small JSON object that says where
+the bytes lie and how they are read. Beside it stands the digest of the content: two trainings that end in the same
+state have the same digest, whatever MLflow calls their models, and so the steps below are not run again.
 
 A kernel that runs a step is told where to put things by its environment; anywhere else the values go into the
 workspace's store, so that a notebook runs by hand as it does in a pipeline.
@@ -27,7 +26,7 @@ from mlops_jupyter.errors import NotFoundError, StoreError, UsageError, ValueRef
 from mlops_jupyter.pipelines import payload
 from mlops_jupyter.pipelines.masking import Mask
 from mlops_jupyter.pipelines.parameters import nearest
-from mlops_jupyter.store import ObjectStore, write_whole
+from mlops_jupyter.store import ObjectStore, make_state, write_whole
 
 #: The folder of this attempt, where ``outputs.json`` is written.
 STEP_DIR = "MLOPS_STEP_DIR"
@@ -51,7 +50,7 @@ def output(name: str, value: Any) -> Any:
     Args:
         name: The output's name, one that the step declares where it declares any.
         value: JSON values, a frame, an array, a fitted model, a ``Path`` (the file's content), or anything that
-        pickles.
+            pickles.
 
     Returns:
         What the next step's parameter will be: the value itself, or a reference ``mlops://…``.
@@ -197,7 +196,10 @@ def _entry(ref: str, descriptor: Mapping[str, Any]) -> dict[str, Any]:
 
 def _logged(name: str, value: Any) -> dict[str, Any] | None:
     """Give MLflow's name for a model, logging it to the step's run where it was not yet."""
-    if not os.environ.get(STEP_DIR) or not os.environ.get("MLFLOW_RUN_ID"):
+    from mlops_jupyter.tracking.client import RUN_VARIABLE
+
+    # A run that was begun in the notebook takes MLflow's variable away; ours stays.
+    if not os.environ.get(STEP_DIR) or not (os.environ.get("MLFLOW_RUN_ID") or os.environ.get(RUN_VARIABLE)):
         return None
     try:
         from mlops_jupyter.tracking import active
@@ -265,8 +267,7 @@ def _of_workspace(folder: Path, named: str | None) -> ObjectStore:
     from mlops_jupyter import config
 
     found = config.load(named, start=folder)
-    if not found.state.exists():
-        write_whole(found.state / ".gitignore", b"*\n")
+    make_state(found.state)
     return ObjectStore.open(found.store_url or found.state / "objects")
 
 

@@ -1,16 +1,15 @@
 """Which steps would run, and why: the matrix laid out, the order found, each step's key compared with the records.
 
 How it works. :func:`expand` turns steps into instances, one for each setting of a step's matrix, in an order in which
-everything comes after what it needs. :meth:`Planner.decide` takes an instance whose upstream outputs are known
-and gives ``cached``, ``skipped`` or ``run``, with the reason in a sentence. The key that it looks up is made of
-what the result depends on and of nothing else: code cells, typed parameters over the notebook's defaults, the
-*content* of upstream outputs, input files, environment, kernel, declared environment variables. Paths, times and
-ids are no part of it, and so a step whose upstream ran again with an equal result is still cached (early
-cut-off).
+everything comes after what it needs. :meth:`Planner.decide` takes an instance whose upstream outputs are known and
+gives ``cached``, ``skipped`` or ``run``, with the reason in a sentence. The key that it looks up is made of what the
+result depends on and of nothing else: code cells, typed parameters over the notebook's defaults, the *content* of
+upstream outputs, input files, environment, kernel, declared environment variables. Paths, times and ids are no part of
+it, and so a step whose upstream ran again with an equal result is still cached (early cut-off).
 
-A plan asks that question of all instances without running any. Below one that would run, the outputs are not
-known yet; such an instance is told as ``run``, because of the one above, although it may turn out cached when the
-time comes. The executor asks the same planner, instance by instance, when the outputs are there.
+A plan asks that question of all instances without running any. Below one that would run, the outputs are not known yet;
+such an instance is told as ``run``, because of the one above, although it may turn out cached when the time comes. The
+executor asks the same planner, instance by instance, when the outputs are there.
 """
 
 from __future__ import annotations
@@ -25,10 +24,9 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any, Literal
 
-from mlops_jupyter import environment
 from mlops_jupyter.digest import digest_of
 from mlops_jupyter.errors import DefinitionError
-from mlops_jupyter.pipelines import expressions
+from mlops_jupyter.pipelines import expressions, kernels
 from mlops_jupyter.pipelines.cache import SCHEMA, Cache, Found, digest_path, what_changed
 from mlops_jupyter.pipelines.definition import Definition, Step
 from mlops_jupyter.pipelines.expressions import BadExpression, Reference
@@ -67,12 +65,14 @@ class Decision:
         reason: Why, in words.
         parts: What its key is made of; empty where that is not known yet.
         found: What the cache said; None where it was not asked.
+        forced: Whether it runs whatever the cache says, because that was asked for.
     """
 
     action: Literal["run", "cached", "skipped"]
     reason: str
     parts: Mapping[str, Any]
     found: Found | None = None
+    forced: bool = False
 
 
 def expand(definition: Definition, params: Mapping[str, Any]) -> dict[str, Instance]:
@@ -197,7 +197,7 @@ class Planner:
         required = self.definition.required_outputs(instance.step.name)
         found = self.cache.look_up(parts, required, self.label(instance))
         if self._force:
-            return Decision("run", "--force", parts, found)
+            return Decision("run", "--force", parts, found, forced=True)
         if not instance.step.cache:
             return Decision("run", "cache: false", parts, found)
         if found.record:
@@ -269,6 +269,7 @@ class Planner:
             JSON values: the parts of its key.
         """
         step, notebook = instance.step, instance.step.notebook
+        kernel = kernels.describe(notebook.kernel, notebook.language)
         defaults = {
             name: parameter.default
             for name, parameter in (notebook.parameters or {}).items()
@@ -281,8 +282,8 @@ class Planner:
             "cells": list(notebook.digests),
             "params": {**defaults, **params},
             "inputs": self.inputs(instance, published),
-            "environment": _environment(),
-            "kernel": {"name": notebook.kernel, "language": notebook.language},
+            "environment": kernel.environment,
+            "kernel": {"name": notebook.kernel, "language": notebook.language, "version": kernel.version},
             # Values of variables may be private: their digests tell as well whether they changed.
             "env": {name: digest_of(value) for name, value in env.items()},
             "secrets": sorted(step.secrets),
@@ -360,10 +361,6 @@ def _value(entry: Mapping[str, Any]) -> Any:
 
 def _identity(entry: Mapping[str, Any]) -> Any:
     return f"output:{entry['digest']}" if "digest" in entry else entry["value"]
-
-
-def _environment() -> str:
-    return environment.digest(environment.capture())
 
 
 def _name(path: Path, folder: Path) -> str:

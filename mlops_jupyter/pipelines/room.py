@@ -8,10 +8,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from mlops_jupyter import config
 from mlops_jupyter.commands import Option, command
 from mlops_jupyter.display import Table
-from mlops_jupyter.errors import DefinitionError, UsageError
+from mlops_jupyter.errors import DefinitionError, NotFoundError, UsageError, ValueRefused
 from mlops_jupyter.pipelines import checks, definition, events
 from mlops_jupyter.pipelines.attempt import Registry, Services, Tracker, result_outputs
 from mlops_jupyter.pipelines.definition import Definition
@@ -30,11 +29,11 @@ class Pipelines:
         root: The workspace's folder.
         state: The folder of its state; made by ``prepare``.
         store: Objects and records.
-        tracker: The tracking store, or what builds it; None to track nothing.
-        registry: The registry, or what builds it.
+        tracker: The tracking store; None to track nothing.
+        registry: The registry; None where models can't be registered.
         prepare: Makes the state's folder; called before anything is written.
         notify: Takes progress events.
-        place: The object store as a path or URL, for kernels; by default what the workspace's settings say.
+        place: The object store as a URL, for kernels; None for the folder in the state's.
     """
 
     def __init__(
@@ -42,8 +41,8 @@ class Pipelines:
         root: Path,
         state: Path,
         store: ObjectStore,
-        tracker: Tracker | Callable[[], Tracker] | None = None,
-        registry: Registry | Callable[[], Registry] | None = None,
+        tracker: Tracker | None = None,
+        registry: Registry | None = None,
         prepare: Callable[[], None] = lambda: None,
         notify: Callable[[Mapping[str, Any]], None] = lambda event: None,
         place: str | None = None,
@@ -214,9 +213,9 @@ class Pipelines:
         return Services(
             self._root,
             self._state,
-            self._place or config.load(self._root).store_url or str(self._state / "objects"),
-            _maker(self._tracker),
-            _maker(self._registry),
+            self._place or str(self._state / "objects"),
+            self._tracker,
+            self._registry,
             self._notify,
         )
 
@@ -230,20 +229,13 @@ class Pipelines:
         """End, in MLflow too, what a process that was killed has left open."""
 
         def finish(run_id: str) -> None:
-            # Somebody may have deleted the run since; that must not stop a new one.
-            with contextlib.suppress(Exception):
+            # Somebody may have deleted the run since (MLflow refuses the value then); that must not stop a new one.
+            with contextlib.suppress(NotFoundError, ValueRefused):
                 if services.tracker is not None:
                     services.tracker.finish(run_id, "KILLED")
 
         for folder in self._run_folders():
             events.close_abandoned(folder, finish)
-
-
-def _maker(thing: Any) -> Callable[[], Any] | None:
-    """Give what builds a thing, where the thing itself or its builder was given."""
-    if thing is None:
-        return None
-    return thing if callable(thing) and not hasattr(thing, "begin") else lambda: thing
 
 
 def _secrets(found: Definition) -> dict[str, str]:

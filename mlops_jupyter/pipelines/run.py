@@ -1,9 +1,8 @@
 """One walk through the graph: what is ready is carried out, in parallel, until nothing is left or something failed.
 
-One thread schedules; each step is carried out by a worker thread that decides about it, and where it has to run,
-holds the lock of its key, starts a kernel and waits. A step's record is written right after its success, before
-anything else starts from it: so a run that failed, was interrupted or was killed is continued by simply running
-it again.
+One thread schedules; each step is carried out by a worker thread that decides about it, and where it has to run, holds
+the lock of its key, starts a kernel and waits. A step's record is written right after its success, before anything else
+starts from it: so a run that failed, was interrupted or was killed is continued by simply running it again.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mlops_jupyter.errors import MlopsError, translate
+from mlops_jupyter.locks import held
 from mlops_jupyter.pipelines import events
 from mlops_jupyter.pipelines.attempt import Attempt, Services, result_outputs
 from mlops_jupyter.pipelines.execute import Cancellation
-from mlops_jupyter.pipelines.locks import held
 from mlops_jupyter.pipelines.plan import Decision, Instance, Planner
 from mlops_jupyter.pipelines.results import GOOD, PipelineResult, State, StepResult
 from mlops_jupyter.pipelines.watchdog import Watchdog
@@ -84,9 +83,9 @@ class PipelineRun:
         definition = self.planner.definition
         folder = self.services.state / "pipelines" / events.new_run_id()
         self._log = events.EventLog(folder, self._meta())
-        self._log.append({"event": "run", "state": "running"})
         state = "failed"
         try:
+            self._log.append({"event": "run", "state": "running"})
             self._begin_parent()
             with Watchdog() as self._watchdog:
                 self._walk()
@@ -129,11 +128,15 @@ class PipelineRun:
 
     def _finish(self, state: str, seconds: float) -> None:
         status = {"succeeded": "FINISHED", "cancelled": "KILLED"}.get(state, "FAILED")
+        whole = False
         try:
-            self.services.finish(self._parent, status, self._log)
+            try:
+                self.services.finish(self._parent, status, self._log)
+            finally:
+                self._log.append({"event": "run", "state": state, "seconds": round(seconds, 3)})
+            whole = True
         finally:
-            self._log.append({"event": "run", "state": state, "seconds": round(seconds, 3)})
-            self._log.close()
+            self._log.close(whole=whole)
             self._tell(None, state, seconds)
 
     def _walk(self) -> None:
@@ -261,7 +264,7 @@ class PipelineRun:
         assert decision.found is not None
         lock = self.services.state / "pipelines" / "locks" / f"{decision.found.base}.lock"
         with held(lock, self._cancellation.wait) as waited:
-            if waited and decision.reason != "--force":
+            if waited and not decision.forced:
                 # Whoever held the lock has probably done this very step.
                 decision = self.planner.decide(instance, self._published)
                 if decision.action != "run":

@@ -1,9 +1,9 @@
 """A tiny process that ends the kernels of a process that was killed.
 
 A kernel looks every second whether its parent is still there, but not while it computes in C, and what it has started
-itself is nobody's business then. So a process that starts kernels starts one of these first and tells it, through
-a pipe, which process groups live. When the pipe closes, because its writer ended or was killed, the groups that
-are left are killed.
+itself is nobody's business then. So a process that starts kernels starts one of these first and tells it, through a
+pipe, which process groups live. When the pipe closes, because its writer ended or was killed, the groups that are left
+are killed.
 """
 
 from __future__ import annotations

@@ -32,7 +32,16 @@ class Outcome:
 
 
 def policy_for(policies: tuple[Policy, ...], model: str, alias: str) -> Policy | None:
-    """Give the first policy whose patterns match, or None."""
+    """Find what a promotion must hold to.
+
+    Args:
+        policies: The settings' policies, in their order.
+        model: The registered model.
+        alias: Where it is to go.
+
+    Returns:
+        The first policy whose patterns match both; None when none does.
+    """
     for policy in policies:
         if fnmatchcase(model, policy.models) and fnmatchcase(alias, policy.alias):
             return policy
@@ -54,19 +63,18 @@ def evaluate(gate: Gate, metrics: Mapping[str, float], holder: Mapping[str, floa
     problem = _problem(gate.metric, value, "the candidate")
     if problem or value is None:
         return Outcome(str(gate), False, problem)
-    reasons = [] if gate.beats is not None else [f"{gate.metric} = {value:g}"]
-    passed = True
+    parts: list[tuple[bool, str]] = []
     if gate.minimum is not None:
-        passed &= value >= gate.minimum
-        reasons.append(f"{value:g} {'≥' if value >= gate.minimum else '<'} min {gate.minimum:g}")
+        enough = value >= gate.minimum
+        parts.append((enough, f"{gate.metric} {value:g} {'≥' if enough else '<'} min {gate.minimum:g}"))
     if gate.maximum is not None:
-        passed &= value <= gate.maximum
-        reasons.append(f"{value:g} {'≤' if value <= gate.maximum else '>'} max {gate.maximum:g}")
+        enough = value <= gate.maximum
+        parts.append((enough, f"{gate.metric} {value:g} {'≤' if enough else '>'} max {gate.maximum:g}"))
     if gate.beats is not None:
-        better, why = _beats(gate, value, holder)
-        passed &= better
-        reasons.append(why)
-    return Outcome(str(gate), passed, "; ".join(reasons[-2:] if len(reasons) > 2 else reasons[-1:]))
+        parts.append(_beats(gate, value, holder))
+    passed = all(held for held, _ in parts)
+    # A refusal is told by what refuses: a bound that holds is no reason for it.
+    return Outcome(str(gate), passed, "; ".join(why for held, why in parts if held is passed))
 
 
 def _problem(metric: str, value: float | None, whose: str) -> str:

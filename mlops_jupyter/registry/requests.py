@@ -41,7 +41,11 @@ class Request:
         return self.model, self.version
 
     def row(self) -> dict[str, Any]:
-        """Give what a list of requests shows."""
+        """Give what a list of requests shows.
+
+        Returns:
+            All fields.
+        """
         return {
             "request": self.id,
             "state": self.state,
@@ -55,10 +59,12 @@ class Request:
         }
 
 
-_ENDS = {
+_STATES = {
     "promotion.decided": "promoted",
     "promotion.refused": "refused",
     "promotion.rejected": "rejected",
+    # What was decided could not be carried out, so it waits as it did before, with the approvals that it has.
+    "promotion.abandoned": "pending",
 }
 
 
@@ -83,6 +89,6 @@ def requests_in(events: Sequence[Event]) -> list[Request]:
             )
         elif name in found and event.kind == "promotion.approved":
             found[name].approvals.append(event.actor)
-        elif name in found and event.kind in _ENDS:
-            found[name].state = _ENDS[event.kind]
+        elif name in found and event.kind in _STATES:
+            found[name].state = _STATES[event.kind]
     return list(found.values())

@@ -7,29 +7,21 @@ the next writer. One writer at a time holds the ledger, so two promotions can't 
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 from mlops_jupyter.actor import Actor
 from mlops_jupyter.commands import Completes, Option, command
-from mlops_jupyter.config import Approvals, Config, Policy
+from mlops_jupyter.config import Config
 from mlops_jupyter.display import Message, Table
-from mlops_jupyter.errors import (
-    AmbiguousError,
-    ConflictError,
-    DeniedError,
-    MlopsError,
-    NotFoundError,
-    UsageError,
-)
-from mlops_jupyter.registry.gates import Outcome, evaluate, policy_for
-from mlops_jupyter.registry.ledger import Event, Ledger, Writing
-from mlops_jupyter.registry.requests import Request, requests_in
+from mlops_jupyter.errors import AmbiguousError, ConflictError, NotFoundError, UsageError
+from mlops_jupyter.registry.approvals import Promotions, decision, holder_before
+from mlops_jupyter.registry.gates import policy_for
+from mlops_jupyter.registry.ledger import Ledger
+from mlops_jupyter.registry.requests import requests_in
 from mlops_jupyter.registry.results import ChainVerdict, ModelDetails, PromotionResult
 from mlops_jupyter.tracking.active import active_run
 from mlops_jupyter.tracking.client import Tracking
-from mlops_jupyter.tracking.records import NOTEBOOK, Run, Version, json_numbers
+from mlops_jupyter.tracking.records import NOTEBOOK, Run, json_numbers
 from mlops_jupyter.tracking.runs import Runs
 from mlops_jupyter.tracking.versions import Versions, check_alias
 
@@ -54,7 +46,7 @@ class Registry:
         self._versions = Versions(tracking)
         self._runs = runs
         self._ledger = ledger
-        self._actor = actor
+        self._promotions = Promotions(config, self._versions, runs, actor)
 
     @command("register")
     def register(
@@ -98,6 +90,9 @@ class Registry:
 
         Returns:
             The version's number.
+
+        Raises:
+            ValueRefused: MLflow allows no such name.
         """
         with self._ledger.writing() as ledger:
             before = {version.version for version in self._versions.all(name)}
@@ -137,7 +132,7 @@ class Registry:
         Example:
             mlops models
         """
-        states = {r.version_key: r.state for r in requests_in(self._ledger.events())}
+        states = {r.version_key: r.state for r in requests_in(self._ledger.entries())}
         rows = [
             {
                 "model": version.model,
@@ -169,7 +164,7 @@ class Registry:
             mlops model churn@champion
         """
         version = self._versions.resolve(model)
-        run = self._run_of(version)
+        run = self._promotions.run_of(version)
         facts = {
             "model": version.model,
             "version": version.version,
@@ -185,32 +180,9 @@ class Registry:
         for policy in self._config.policies:
             alias = policy.alias
             if policy is policy_for(self._config.policies, version.model, alias):
-                gates += [(alias, outcome) for outcome in self._ask(policy, version)]
-        history = tuple(event.row() for event in self._ledger.events(version.model))
+                gates += [(alias, outcome) for outcome in self._promotions.gates(policy, version)]
+        history = tuple(event.row() for event in self._ledger.entries(version.model))
         return ModelDetails(facts, tuple(gates), history)
-
-    def _run_of(self, version: Version) -> Run | None:
-        if version.run_id is None:
-            return None
-        try:
-            return self._runs.get(version.run_id)
-        except NotFoundError:
-            return None
-
-    def _metrics(self, version: Version) -> Mapping[str, float]:
-        run = self._run_of(version)
-        return run.metrics if run else {}
-
-    def _ask(self, policy: Policy, version: Version) -> tuple[Outcome, ...]:
-        metrics = self._metrics(version)
-        aliases = self._versions.aliases(version.model)
-        outcomes = []
-        for gate in policy.gates:
-            number = aliases.get(gate.beats) if gate.beats is not None else None
-            other = number is not None and number != version.version
-            holder = self._metrics(self._versions.get(version.model, number)) if other and number else None
-            outcomes.append(evaluate(gate, metrics, holder))
-        return tuple(outcomes)
 
     @command("promote")
     def promote(
@@ -232,6 +204,7 @@ class Registry:
         Raises:
             NotFoundError: The model does not exist.
             ValueRefused: The alias is no alias.
+            IntegrityError: The ledger was tampered with.
 
         Example:
             mlops promote churn@challenger --to champion -m "better on the holdout"
@@ -239,81 +212,9 @@ class Registry:
         check_alias(to)
         self._versions.resolve(model)
         with self._ledger.writing() as ledger:
-            self._settle(ledger)
+            self._promotions.settle(ledger)
             version = self._versions.resolve(model)
-            policy = policy_for(self._config.policies, version.model, to) or Policy()
-            previous = self._versions.aliases(version.model).get(to)
-            gates = self._ask(policy, version)
-            data = self._decision(version, to, previous, gates, message)
-            reasons = tuple(f"{gate.gate}: {gate.reason}" for gate in gates if not gate.passed)
-            if reasons:
-                ledger.append("promotion.refused", version.model, data | {"reasons": list(reasons)})
-                return PromotionResult("refused", version.model, version.version, to, previous, gates, reasons)
-            if policy.approvals.count > 0:
-                return self._request(ledger, version, policy.approvals, data, gates)
-            self._move(ledger, version, to, data)
-        return PromotionResult("promoted", version.model, version.version, to, previous, gates)
-
-    def _decision(
-        self, version: Version, alias: str, previous: int | None, gates: Sequence[Outcome], message: str
-    ) -> dict[str, Any]:
-        return {
-            "version": version.version,
-            "alias": alias,
-            "previous": previous,
-            "run_id": version.run_id,
-            "message": message,
-            "gates": [gate.to_json() for gate in gates],
-        }
-
-    def _request(
-        self,
-        ledger: Writing,
-        version: Version,
-        approvals: Approvals,
-        data: Mapping[str, Any],
-        gates: tuple[Outcome, ...],
-    ) -> PromotionResult:
-        alias = data["alias"]
-        request = next(
-            (
-                known
-                for known in requests_in(ledger.events(version.model))
-                if known.state == "pending" and known.version_key == (version.model, version.version)
-                if known.alias == alias
-            ),
-            None,
-        )
-        request_id = request.id if request else uuid.uuid4().hex[:10]
-        if request is None:
-            ledger.append("promotion.requested", version.model, dict(data) | {"request": request_id})
-        need = approvals.count - len(request.approvals if request else ())
-        who = f" by {' or '.join(approvals.roles)}" if approvals.roles else ""
-        reasons = (f"{need} approval{'s' if need != 1 else ''}{who} needed: mlops approve {request_id}",)
-        return PromotionResult(
-            "pending", version.model, version.version, alias, data["previous"], gates, reasons, request_id
-        )
-
-    def _move(self, ledger: Writing, version: Version, alias: str, data: Mapping[str, Any]) -> None:
-        decided = ledger.append("promotion.decided", version.model, data)
-        try:
-            self._versions.set_alias(version.model, alias, version.version)
-        except MlopsError as error:
-            ledger.append("promotion.abandoned", version.model, {"of": decided.seq, "why": error.message})
-            raise
-        ledger.append("promotion.applied", version.model, {"of": decided.seq, **_moved(decided)})
-
-    def _settle(self, ledger: Writing) -> None:
-        """Carry out what was decided when a crash came before MLflow's alias was set."""
-        done: set[int] = set()
-        events = ledger.events()
-        for event in events:
-            if event.kind in ("promotion.applied", "promotion.abandoned"):
-                done.add(event.data["of"])
-        for event in events:
-            if event.kind == "promotion.decided" and event.seq not in done:
-                self._versions.set_alias(event.model, event.data["alias"], event.data["version"])
-                ledger.append("promotion.applied", event.model, {"of": event.seq, **_moved(event)})
+            return self._promotions.ask_for(ledger, version, to, message)
 
     @command("requests")
     def requests(self) -> Table:
@@ -348,47 +249,8 @@ class Registry:
             mlops approve 3f9a12bc04 -m "checked on last week's data"
         """
         with self._ledger.writing() as ledger:
-            self._settle(ledger)
-            request = self._pending(ledger, id)
-            version = self._versions.get(request.model, request.version)
-            policy = policy_for(self._config.policies, request.model, request.alias) or Policy()
-            self._may_approve(request, policy.approvals)
-            ledger.append("promotion.approved", request.model, {"request": request.id, "message": message})
-            given = {*request.approvals, self._actor.name}
-            gates = self._ask(policy, version)
-            previous = self._versions.aliases(version.model).get(request.alias)
-            result = (version.model, version.version, request.alias, previous, gates)
-            missing = policy.approvals.count - len(given)
-            if missing > 0:
-                return PromotionResult("pending", *result, (f"{missing} more needed",), request.id)
-            data = self._decision(version, request.alias, previous, gates, request.message)
-            data["request"] = request.id
-            reasons = tuple(f"{gate.gate}: {gate.reason}" for gate in gates if not gate.passed)
-            if reasons:
-                ledger.append("promotion.refused", version.model, data | {"reasons": list(reasons)})
-                return PromotionResult("refused", *result, reasons, request.id)
-            self._move(ledger, version, request.alias, data)
-        return PromotionResult("promoted", *result, (), request.id)
-
-    def _pending(self, ledger: Writing, request_id: str) -> Request:
-        found = [r for r in requests_in(ledger.events()) if r.id == request_id]
-        if not found:
-            raise NotFoundError(f"there is no request {request_id!r}", "`requests` lists them")
-        if found[0].state != "pending":
-            raise ConflictError(f"request {request_id} is {found[0].state}", "`requests` lists those that wait")
-        return found[0]
-
-    def _may_approve(self, request: Request, approvals: Approvals) -> None:
-        me = self._actor.name
-        if approvals.not_author and me == request.actor:
-            raise DeniedError(f"{me} has asked for this promotion", "somebody else must approve it")
-        roles = self._config.roles
-        if approvals.roles and not any(me in roles.get(role, ()) for role in approvals.roles):
-            raise DeniedError(
-                f"{me} has none of the roles {', '.join(approvals.roles)}", "[roles] in mlops.toml lists who has"
-            )
-        if me in request.approvals:
-            raise ConflictError(f"{me} has approved it already", "it waits for somebody else")
+            self._promotions.settle(ledger)
+            return self._promotions.approve(ledger, id, message)
 
     @command("reject")
     def reject(self, id: str, *, message: Why) -> Message:
@@ -408,8 +270,8 @@ class Registry:
             mlops reject 3f9a12bc04 -m "leaks the target"
         """
         with self._ledger.writing() as ledger:
-            request = self._pending(ledger, id)
-            ledger.append("promotion.rejected", request.model, {"request": id, "message": message})
+            self._promotions.settle(ledger)
+            request = self._promotions.reject(ledger, id, message)
         data = {"request": id, "state": "rejected", "model": request.model, "version": request.version}
         return Message(f"request {id} for {request.model}/{request.version} is rejected", data)
 
@@ -426,21 +288,22 @@ class Registry:
 
         Raises:
             ConflictError: No version held it before.
+            IntegrityError: The ledger was tampered with.
 
         Example:
             mlops rollback churn --alias champion
         """
         with self._ledger.writing() as ledger:
-            self._settle(ledger)
+            self._promotions.settle(ledger)
             present = self._versions.aliases(self._versions.resolve(name).model).get(alias)
-            held = _holders(ledger.events(name), alias)
-            if present is None or len(held) < 2:
+            before = None if present is None else holder_before(ledger.events(name), alias, present)
+            if before is None:
                 raise ConflictError(
                     f"no version of {name} held {alias!r} before", "`audit` shows what the ledger knows"
                 )
-            version = self._versions.get(name, held[-2])
-            data = self._decision(version, alias, present, (), f"rollback from version {present}")
-            self._move(ledger, version, alias, data | {"rollback": True})
+            version = self._versions.get(name, before)
+            data = decision(version, alias, present, (), f"rollback from version {present}")
+            self._promotions.move(ledger, version, data | {"rollback": True})
         return PromotionResult("promoted", name, version.version, alias, present)
 
     @command("audit")
@@ -453,10 +316,15 @@ class Registry:
         Returns:
             A row an event, in order.
 
+        Raises:
+            NotFoundError: Neither the ledger nor the registry knows the model.
+
         Example:
             mlops audit churn
         """
-        rows = [event.row() for event in self._ledger.events(name)]
+        rows = [event.row() for event in self._ledger.entries(name)]
+        if name is not None and not rows:
+            self._versions.resolve(name)
         keys = ("seq", "time", "kind", "actor", "model", "version", "alias", "message", "reasons")
         return Table(rows, {key: key for key in keys}, empty="the ledger is empty")
 
@@ -481,23 +349,12 @@ class Registry:
         return ChainVerdict(self._ledger.verify(head))
 
     def open_requests(self) -> int:
-        """Give the number of requests that wait."""
+        """Count the requests that wait.
+
+        Returns:
+            Their number.
+
+        Raises:
+            IntegrityError: The ledger was tampered with, so nobody can tell.
+        """
         return sum(request.state == "pending" for request in requests_in(self._ledger.events()))
-
-
-def _moved(decided: Event) -> dict[str, Any]:
-    return {"version": decided.data["version"], "alias": decided.data["alias"]}
-
-
-def _holders(events: Sequence[Event], alias: str) -> list[int]:
-    """Give the versions that held an alias in turn; a rollback takes the last one away again."""
-    decided = {event.seq: event for event in events if event.kind == "promotion.decided"}
-    held: list[int] = []
-    for event in events:
-        if event.kind != "promotion.applied" or event.data["alias"] != alias:
-            continue
-        if decided[event.data["of"]].data.get("rollback") and len(held) > 1:
-            held.pop()
-        elif not held or held[-1] != event.data["version"]:
-            held.append(event.data["version"])
-    return held

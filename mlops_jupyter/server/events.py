@@ -19,7 +19,7 @@ _PATIENCE = 600.0
 
 _FILES = {
     "runs": ("mlflow.db", "mlflow.db-wal"),
-    "models": ("ledger.db", "ledger.db-wal"),
+    "models": ("ledger.db", "ledger.db-wal", "mlflow.db", "mlflow.db-wal"),
     "snapshots": ("objects/records/snapshots",),
     "pipelines": ("pipelines",),
 }

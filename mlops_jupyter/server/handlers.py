@@ -89,10 +89,10 @@ class VerbHandler(_Door):
         if command is None:
             raise _unknown(path)
         body = self._body()
+        named, notebook = body.pop("workspace", None), body.pop("notebook", None)
         if command.verb == "help":
             result: Shown = command.call(Handbook(COMMANDS, "mlops"), parse_body(command, body))
             return 200, {"ok": True, "result": document_of(result)}
-        named, notebook = body.pop("workspace", None), body.pop("notebook", None)
         root, place = self._place(named, notebook)
         arguments = self._confined(command, parse_body(command, body, base=root))
         actor = self._actor()
@@ -133,7 +133,7 @@ class VerbHandler(_Door):
         It lies under the server's root, or the request is refused.
         """
         for value, what in ((named, "workspace"), (notebook, "notebook")):
-            if value is not None and (not isinstance(value, str) or "\x00" in value):
+            if value is not None and (not isinstance(value, str) or not _is_text(value)):
                 raise UsageError(f"{what} is no path", "send a text")
         if named:
             root = find_workspace(self._inside(Path(named), "workspace"))[0]
@@ -147,10 +147,13 @@ class VerbHandler(_Door):
 
     def _inside(self, path: Path, what: str) -> Path:
         root = self.services.root
-        full = (root / path.expanduser()).resolve()
+        try:
+            full = (root / path.expanduser()).resolve()
+        except (RuntimeError, ValueError):
+            raise UsageError(f"{what} {str(path)[:200]!r} is no path", "send a path below the server's root") from None
         if not full.is_relative_to(root):
             raise DeniedError(
-                f"{what} {str(path)!r} is not under the server's root folder",
+                f"{what} {str(path)[:200]!r} is not under the server's root folder",
                 "start Jupyter in the workspace's folder, or in one above it",
             )
         return full
@@ -183,6 +186,10 @@ class JobHandler(_Door):
         if job is None:
             raise web.HTTPError(404, f"there is no job {job_id!r}")
         self.finish_with(200, job.to_json())
+
+
+def _is_text(value: str) -> bool:
+    return "\x00" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _unknown(path: str) -> MlopsError:

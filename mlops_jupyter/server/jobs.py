@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from mlops_jupyter.errors import translate
 
 # Finished jobs are remembered until there are this many newer ones.
 _KEPT = 200
+_AT_ONCE = 4
 
 
 @dataclass
@@ -50,7 +51,7 @@ class Jobs:
 
     def __init__(self, emit: Callable[[Mapping[str, Any]], None]) -> None:
         self._emit = emit
-        self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="mlops-job")
+        self._turns = threading.Semaphore(_AT_ONCE)
         self._jobs: dict[str, Job] = {}
 
     def submit(self, verb: str, workspace: str, actor: str, work: Callable[[], Shown]) -> Job:
@@ -71,12 +72,15 @@ class Jobs:
                 del self._jobs[old]
         self._jobs[job.id] = job
         self._tell(job)
-        self._pool.submit(self._carry_out, job, work)
+        # A daemon: a server that is told to stop does not wait for a pipeline; its steps' kernels end with it, and what
+        # was finished is in the cache.
+        threading.Thread(target=self._carry_out, args=(job, work), name=f"mlops-job-{job.id}", daemon=True).start()
         return job
 
     def _carry_out(self, job: Job, work: Callable[[], Shown]) -> None:
         try:
-            result = work()
+            with self._turns:
+                result = work()
             job.answer = {"ok": result.ok, "result": document_of(result)}
             job.state = "done"
         except BaseException as error:
@@ -91,7 +95,3 @@ class Jobs:
     def get(self, job_id: str) -> Job | None:
         """Give a job, or None when it is unknown or long past."""
         return self._jobs.get(job_id)
-
-    def close(self) -> None:
-        """Take no more work."""
-        self._pool.shutdown(wait=False, cancel_futures=True)

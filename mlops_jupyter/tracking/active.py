@@ -12,17 +12,17 @@ import threading
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mlops_jupyter import config
-from mlops_jupyter.errors import ConflictError, UsageError, ValueRefused
+from mlops_jupyter.errors import ConflictError, UsageError, ValueRefused, translate
 from mlops_jupyter.tracking import data as data_log
 from mlops_jupyter.tracking import mlflow_module
 from mlops_jupyter.tracking import models as model_log
-from mlops_jupyter.tracking.client import Status, Tracking, answers
+from mlops_jupyter.tracking.client import RUN_VARIABLE, Status, Tracking, answers
 from mlops_jupyter.tracking.models import LoggedModel, find_logged
-from mlops_jupyter.tracking.versions import Versions
 
 TRACEBACK = "mlops/traceback.txt"
 
@@ -60,27 +60,39 @@ class _Open:
 
 
 _open = _Open()
+# The step's run, once it has been asked for.
+_steps: dict[str, ActiveRun] = {}
 
 
 def active_run() -> ActiveRun | None:
-    """Give the run that a call from here would write to, or None."""
-    stack = _open.here or _open.process
-    if stack:
-        return stack[-1]
-    return _resume_step()
+    """Give the run that a call from here would write to, or None; asking changes nothing.
+
+    Returns:
+        The innermost run that is open in this thread, whoever opened it; else the process's; else the run that the
+        orchestrator of a pipeline began for this process.
+    """
+    fluent = sys.modules["mlflow"].active_run() if "mlflow" in sys.modules else None
+    if fluent is not None:
+        known = [run for run in _open.here if run.run_id == fluent.info.run_id]
+        return known[-1] if known else ActiveRun(fluent.info.run_id, fluent.info.run_name, _tracking_of_process())
+    if _open.process and threading.current_thread() is not threading.main_thread():
+        return _open.process[-1]
+    return _step_run()
 
 
-def _resume_step() -> ActiveRun | None:
-    """Take up the run that the orchestrator of a pipeline began for this process."""
-    run_id = os.environ.get("MLFLOW_RUN_ID")
+def _tracking_of_process() -> Tracking:
+    uri = mlflow_module().get_tracking_uri()
+    return Tracking(config.load(tracking_uri=uri), prepare=lambda: None)
+
+
+def _step_run() -> ActiveRun | None:
+    run_id = os.environ.get(RUN_VARIABLE)
     if not run_id:
         return None
-    tracking = Tracking(config.load(), prepare=lambda: None)
-    tracking.use_here()
-    run = mlflow_module().start_run(run_id=run_id)
-    resumed = ActiveRun(run.info.run_id, run.info.run_name, tracking)
-    _open.here.append(resumed)
-    return resumed
+    if run_id not in _steps:
+        tracking = Tracking(config.load(), prepare=lambda: None)
+        _steps[run_id] = ActiveRun(run_id, tracking.client.get_run(run_id).info.run_name, tracking)
+    return _steps[run_id]
 
 
 def require_run() -> ActiveRun:
@@ -125,20 +137,34 @@ def begin(
     mlflow = mlflow_module()
     tracking.use_here()
     present = mlflow.active_run()
-    if present is not None and not nested:
+    around = ActiveRun(present.info.run_id, present.info.run_name, tracking) if present else _step_run()
+    if around is not None and not nested:
         raise ConflictError(
-            f"run {present.info.run_name!r} is active already",
+            f"run {around.name!r} is active already",
             "add --nested to make a child of it, or end it with %mlops end",
         )
-    run = mlflow.start_run(
-        experiment_id=tracking.experiment_id(experiment),
-        run_name=name,
-        nested=nested,
-        tags=dict(tags or {}),
-    )
+    with _without_a_run_to_resume():
+        run = mlflow.start_run(
+            experiment_id=tracking.experiment_id(experiment),
+            run_name=name,
+            nested=nested,
+            parent_run_id=around.run_id if around is not None else None,
+            tags=dict(tags or {}),
+        )
     opened = ActiveRun(run.info.run_id, run.info.run_name, tracking)
     _open.here.append(opened)
     return opened
+
+
+@contextmanager
+def _without_a_run_to_resume() -> Iterator[None]:
+    # Where this is set MLflow resumes that run, whatever it was asked to start.
+    resume = os.environ.pop("MLFLOW_RUN_ID", None)
+    try:
+        yield
+    finally:
+        if resume is not None:
+            os.environ["MLFLOW_RUN_ID"] = resume
 
 
 @answers
@@ -167,11 +193,25 @@ def end(status: Status = "FINISHED") -> ActiveRun:
 
 
 def fail(error: BaseException) -> ActiveRun:
-    """Close the run as FAILED and keep the traceback with it."""
-    run = require_run()
+    """Close the run that was opened last in this thread as FAILED, and keep the traceback with it.
+
+    Args:
+        error: What ended it.
+
+    Returns:
+        The run.
+
+    Raises:
+        ConflictError: None is open.
+        StoreError: The store does not answer; the run is closed in this process all the same.
+    """
     text = "".join(traceback.format_exception(error))
-    run.tracking.put_text(run.run_id, text, TRACEBACK)
-    return end("FAILED")
+    try:
+        if _open.here:
+            _open.here[-1].tracking.put_text(_open.here[-1].run_id, text, TRACEBACK)
+    finally:
+        closed = end("FAILED")
+    return closed
 
 
 @contextmanager
@@ -199,7 +239,11 @@ def opened(
     try:
         yield run
     except BaseException as error:
-        fail(error)
+        try:
+            fail(error)
+        except Exception as second:
+            # What the user's code raised is what must be seen; that the store is away as well is a remark.
+            error.add_note(f"mlops: the run could not be marked as FAILED: {translate(second).message}")
         raise
     end()
 
@@ -217,7 +261,7 @@ def as_metric(name: str, value: object) -> float:
         )
     try:
         return float(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueRefused(
             f"metric {name!r} is a {type(value).__name__}, not one number: {error}",
             "reduce it first, with mean() for instance",
@@ -277,7 +321,15 @@ def log_param(name: str, value: object) -> None:
 
 @answers
 def log_tag(name: str, value: object) -> None:
-    """Write a tag to the active run, in the place of the one of that name."""
+    """Write a tag to the active run, in the place of the one of that name.
+
+    Args:
+        name: The tag.
+        value: Its value; kept as text.
+
+    Raises:
+        ConflictError: No run is active.
+    """
     run = require_run()
     run.tracking.set_tags(run.run_id, {name: str(value)})
 
@@ -298,19 +350,16 @@ def _in_this_thread() -> Iterator[ActiveRun]:
 
 
 @answers
-def log_model(
-    model: Any, name: str = "model", register: str | None = None, *, input_example: Any = None
-) -> LoggedModel:
+def log_model(model: Any, name: str = "model", *, input_example: Any = None) -> LoggedModel:
     """Keep a model with the active run: signature, input example and pinned requirements included.
 
     Args:
         model: A fitted estimator, a PyTorch module, an MLflow ``PythonModel``, or any object with ``predict``.
         name: Its name in the run.
-        register: Also make a version of this registered model.
         input_example: A few rows of its input; by default looked for among the variables of ``__main__``.
 
     Returns:
-        What was logged: ``name``, ``model_id``, ``uri``, ``format``, and ``version`` when registered.
+        What was logged: ``name``, ``model_id``, ``uri`` and ``format``.
 
     Raises:
         ConflictError: No run is active.
@@ -320,9 +369,6 @@ def log_model(
         namespace = dict(vars(sys.modules["__main__"]))
         logged = model_log.write_model(model, name, input_example=input_example, namespace=namespace)
         run.tracking.set_tags(run.run_id, {f"mlops.model.{name}.format": logged.format})
-    if register is not None:
-        made = Versions(run.tracking).create(register, model_id=logged.model_id, run_id=run.run_id)
-        logged = replace(logged, version=made.version)
     model_log.remember(model, logged)
     return logged
 
@@ -348,8 +394,16 @@ def log_data(data: Any, name: str, role: str | None = None) -> str:
 
 
 @answers
-def log_artifact(path: Any) -> None:
-    """Keep a file or a folder with the active run."""
+def log_artifact(path: Path) -> None:
+    """Keep a file or a folder with the active run.
+
+    Args:
+        path: The file or folder.
+
+    Raises:
+        ConflictError: No run is active.
+        UsageError: There is no such file.
+    """
     run = require_run()
     if not path.exists():
         raise UsageError(f"there is no file {str(path)!r}", "check the path")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar
 
@@ -17,6 +19,9 @@ from mlops_jupyter.tracking import embedded, mlflow_module
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 P = ParamSpec("P")
 R = TypeVar("R")
+
+#: Names the run that a pipeline's orchestrator began for a process; MLflow takes its own variable away when it resumes.
+RUN_VARIABLE = "MLOPS_RUN_ID"
 
 
 def answers(method: Callable[P, R]) -> Callable[P, R]:
@@ -33,6 +38,24 @@ def answers(method: Callable[P, R]) -> Callable[P, R]:
             raise ours from error
 
     return call
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """Let MLflow give up on a server within seconds: left alone, it tries for four minutes."""
+    wanted = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "15"}
+    added = {name: value for name, value in wanted.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+
+
+def hide_password(text: str) -> str:
+    """Take passwords out of the URLs in a text."""
+    return re.sub(r"(://[^\s:/@]+):[^\s@/]*@", r"\1:***@", text)
 
 
 class Tracking:
@@ -53,6 +76,16 @@ class Tracking:
     def uri(self) -> str:
         """The tracking URI, absolute."""
         return self._config.tracking_uri or embedded.uri_of(self._config.state)
+
+    @property
+    def shown_uri(self) -> str:
+        """The tracking URI as people may see it: without a password."""
+        return hide_password(self.uri)
+
+    @property
+    def config(self) -> Config:
+        """The workspace's settings."""
+        return self._config
 
     @property
     def is_embedded(self) -> bool:
@@ -96,12 +129,13 @@ class Tracking:
                 try:
                     self._client = mlflow.MlflowClient(self.uri, self.uri)
                     # MLflow connects lazily; a wrong address is better told here than in the middle of a run.
-                    self._client.get_experiment_by_name(self.experiment)
+                    with _impatient():
+                        self._client.get_experiment_by_name(self.experiment)
                 except Exception as error:
                     self._client = None
                     known = translate(error)
                     raise StoreError(
-                        f"the tracking store {self.uri} can't be opened: {known.message}",
+                        f"the tracking store {self.shown_uri} can't be opened: {hide_password(known.message)}",
                         known.hint or "check [tracking] uri or MLFLOW_TRACKING_URI",
                     ) from error
             return self._client
@@ -228,7 +262,7 @@ class Tracking:
         }
         if run_id is not None:
             experiment = self.client.get_run(run_id).info.experiment_id
-            variables |= {"MLFLOW_RUN_ID": run_id, "MLFLOW_EXPERIMENT_ID": experiment}
+            variables |= {"MLFLOW_RUN_ID": run_id, RUN_VARIABLE: run_id, "MLFLOW_EXPERIMENT_ID": experiment}
         return variables
 
     def use_here(self) -> None:

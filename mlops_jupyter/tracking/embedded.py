@@ -53,7 +53,7 @@ def create(state: Path) -> None:
         return
     aside = state / f".{DATABASE}.{uuid.uuid4().hex}.part"
     try:
-        shutil.copyfile(_template(), aside)
+        _fill(aside)
         if not _on_network(state):
             with _connection(aside) as connection:
                 connection.execute("PRAGMA journal_mode=WAL")
@@ -61,6 +61,15 @@ def create(state: Path) -> None:
     finally:
         for left in state.glob(aside.name + "*"):
             left.unlink(missing_ok=True)
+
+
+def _fill(aside: Path) -> None:
+    try:
+        shutil.copyfile(_template(), aside)
+    except (OSError, RuntimeError):
+        # No home, or none that can be written, as in containers: this once it takes MLflow's own seconds.
+        aside.unlink(missing_ok=True)
+        _migrate(aside)
 
 
 def _put_in_place(aside: Path, database: Path) -> None:
@@ -104,7 +113,7 @@ def _cache_folder() -> Path:
 def _template() -> Path:
     mlflow = mlflow_module()
     path = _cache_folder() / f"mlflow-{mlflow.__version__}.db"
-    if path.is_file():
+    if path.is_file() and _is_whole(path):
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
@@ -114,6 +123,15 @@ def _template() -> Path:
     finally:
         aside.unlink(missing_ok=True)
     return path
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        with _connection(path) as connection:
+            found: tuple[int] = connection.execute("SELECT count(*) FROM alembic_version").fetchone()
+            return found == (1,)
+    except sqlite3.Error:
+        return False
 
 
 def _migrate(path: Path) -> None:

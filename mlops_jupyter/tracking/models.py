@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlops_jupyter import environment
+from mlops_jupyter.digest import digest_of
 from mlops_jupyter.errors import ValueRefused
 from mlops_jupyter.tracking import mlflow_module
 
@@ -45,22 +46,50 @@ class LoggedModel:
 
 
 # Models logged by this process, by identity: publishing one again refers to what is there. Weak where it can be.
-_logged: dict[int, tuple[Callable[[], Any], LoggedModel]] = {}
+# An object that is fitted once more is the same object and another model, which its digest tells.
+_logged: dict[int, tuple[Callable[[], Any], str, LoggedModel]] = {}
 
 
 def find_logged(model: object) -> LoggedModel | None:
-    """Give what this very object was logged as in this process, or None."""
+    """Tell what this very object, as it is now, was logged as in this process.
+
+    Args:
+        model: The model.
+
+    Returns:
+        What it was logged as; None when it was not, or has changed since.
+    """
     known = _logged.get(id(model))
-    return known[1] if known is not None and known[0]() is model else None
+    if known is None or known[0]() is not model:
+        return None
+    digest = _digest(model)
+    return known[2] if digest is not None and digest == known[1] else None
 
 
 def remember(model: object, logged: LoggedModel) -> None:
-    """Note that this very object was logged."""
+    """Note that this very object, as it is now, was logged.
+
+    Args:
+        model: The model.
+        logged: What it was logged as.
+    """
+    digest = _digest(model)
+    if digest is None:
+        _logged.pop(id(model), None)
+        return
     try:
         reference: Callable[[], Any] = weakref.ref(model)
     except TypeError:  # its class has slots: keep it alive, so that its id stays its own
         reference = functools.partial(lambda kept: kept, model)
-    _logged[id(model)] = (reference, logged)
+    _logged[id(model)] = (reference, digest, logged)
+
+
+def _digest(model: object) -> str | None:
+    try:
+        return digest_of(model)
+    except Exception:
+        # Code of the model's own runs here, and may raise anything; without a digest it is simply logged again.
+        return None
 
 
 def write_model(model: Any, name: str, *, input_example: Any = None, namespace: Mapping[str, Any]) -> LoggedModel:
@@ -81,9 +110,11 @@ def write_model(model: Any, name: str, *, input_example: Any = None, namespace: 
     """
     mlflow = mlflow_module()
     flavour = flavour_of(model)
-    example = input_example if input_example is not None else find_example(model, namespace)
     options: dict[str, Any] = {"name": name}
-    signature = _signature(mlflow, model, example)
+    if input_example is not None:
+        example, signature = input_example, _signature(mlflow, model, input_example)
+    else:
+        example, signature = _guessed(mlflow, model, namespace)
     if signature is not None:
         options |= {"signature": signature, "input_example": example}
     options["pip_requirements"] = requirements(model, flavour)
@@ -170,26 +201,38 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(before)
 
 
-def find_example(model: Any, namespace: Mapping[str, Any]) -> Any:
-    """Look for a few rows that the model takes, among variables.
+def _guessed(mlflow: Any, model: Any, namespace: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Give the first rows that the model takes, and the signature; two None when it takes none of what there is."""
+    for example in find_examples(model, namespace):
+        try:
+            signature = _signature(mlflow, model, example)
+        except Exception:
+            # Nobody asked for these rows: that the model does not take them must not keep it from being logged.
+            continue
+        if signature is not None:
+            return example, signature
+    return None, None
+
+
+def find_examples(model: Any, namespace: Mapping[str, Any]) -> Iterator[Any]:
+    """Look for a few rows that the model may take, among variables.
 
     Args:
         model: A fitted estimator; what it was fitted on is told by ``feature_names_in_`` or ``n_features_in_``.
         namespace: The variables.
 
-    Returns:
-        Up to five rows of the first frame or array that fits, training data preferred; None when none does.
+    Yields:
+        Up to five rows of each frame or array that fits, training data first.
     """
     columns = getattr(model, "feature_names_in_", None)
     width = getattr(model, "n_features_in_", None)
     if width is None:
-        return None
+        return
     names = sorted(namespace, key=lambda name: (not name.lower().startswith("x"), "train" not in name))
     for name in names:
         value = namespace[name]
         if not name.startswith("_") and _fits(value, columns, width):
-            return value.head(_EXAMPLE_ROWS) if columns is not None else value[:_EXAMPLE_ROWS]
-    return None
+            yield value.head(_EXAMPLE_ROWS) if columns is not None else value[:_EXAMPLE_ROWS]
 
 
 def _fits(value: Any, columns: Any, width: int) -> bool:

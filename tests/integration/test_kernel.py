@@ -373,7 +373,8 @@ def test_a_run_that_spans_cells_keeps_every_cell(notebook, workspace):
     run = last(workspace)
     cells = json.loads(artifact(workspace, run, "mlops/cells.json"))
     outcomes = [(cell["id"], cell["source"], cell["outcome"]) for cell in cells]
-    assert outcomes[-3:] == [("a", "first = 1", "ok"), ("b", "first / 0", "error"), ("c", "second = 2", "ok")]
+    assert outcomes[-4:-1] == [("a", "first = 1", "ok"), ("b", "first / 0", "error"), ("c", "second = 2", "ok")]
+    assert cells[-1]["source"] == "%mlops end"
     assert "ZeroDivisionError" in next(cell["error"] for cell in cells if cell["id"] == "b")
 
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 import pytest
 from test_pipeline_support import HEAD, project, say, states, step
 
+from mlops_jupyter import environment
+
 PIPELINE = """
 name: tiny
 params: {start: 2}
@@ -130,3 +132,25 @@ def test_input_files_environment_variables_and_force(project, monkeypatch):
     data.write_text("2")
     assert project.plan()["one"] == ("run", "input file d.csv changed")
     assert step(project.run(), "one").outputs == {"x": "2a"}
+
+
+def test_an_object_of_a_class_that_was_edited_is_another_object(project):
+    """What a published object's class calls is part of its content: no stale hit below."""
+    project.write(
+        "steps:\n  train: {notebook: train.ipynb, outputs: [model]}\n"
+        "  use: {notebook: use.ipynb, params: {model: '${steps.train.outputs.model}'}, outputs: [y]}\n"
+    )
+    project.notebook("use.ipynb", HEAD, "output('y', load(model).predict(1))", parameters="model = None")
+
+    def train(factor):
+        code = f"def helper(x): return x * {factor}\nclass M:\n    def predict(self, x): return helper(x)"
+        project.notebook("train.ipynb", HEAD, code, "output('model', M())")
+        return project.run()
+
+    assert step(train(2), "use").outputs == {"y": 2}
+    again = train(3)
+    assert states(again) == {"train": "succeeded", "use": "succeeded"}
+    assert step(again, "use").outputs == {"y": 3}
+    (run,) = (r for r in project.tracker.named("use") if r["tags"]["mlops.pipeline_run"] == again.run)
+    assert run["tags"]["mlops.notebook"] == "use.ipynb"
+    assert run["tags"]["mlops.env"] == environment.digest(environment.capture())

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from test_pipeline_support import HEAD, project, say, states, step
 
-from mlops_jupyter.errors import DefinitionError
+from mlops_jupyter.errors import DefinitionError, NotFoundError, StoreError
+from mlops_jupyter.pipelines.events import EventLog
 
 
 def one(project, *cells, keys="", **more):
@@ -264,3 +265,44 @@ def test_frames_arrays_and_files_travel(project):
     assert result.ok, str(result)
     assert step(result, "b").outputs == {"ok": ["category", "int16", "notes.txt", "hello"]}
     assert step(result, "a").outputs["frame"].startswith("mlops://")
+
+
+def test_a_run_that_tracking_could_not_end_is_ended_by_the_next(project, monkeypatch):
+    """The log and its lock are closed whatever the tracking store says, and the open run is not forgotten."""
+    project = one(project, say("one"))
+    finish = project.tracker.finish
+
+    def away(run_id, status):
+        if project.tracker.runs[run_id]["parent"] is None:
+            raise StoreError("no answer", "")
+        finish(run_id, status)
+
+    monkeypatch.setattr(project.tracker, "finish", away)
+    with pytest.raises(StoreError):
+        project.run()
+    assert [row["state"] for row in project.room.history().rows] == ["succeeded"]
+    monkeypatch.setattr(project.tracker, "finish", finish)
+    project.run()
+    assert "RUNNING" not in {run["status"] for run in project.tracker.runs.values()}
+    assert [row["state"] for row in project.room.history().rows] == ["succeeded", "succeeded"]
+
+
+def test_only_a_run_that_was_deleted_is_passed_over(project, monkeypatch):
+    """A dead run that MLflow no longer has stops nothing; an MLflow that does not answer is told."""
+    project = one(project, say("one"))
+    dead = EventLog(project.state / "pipelines" / "r", {"pipeline": "p"})
+    dead.append({"event": "begun", "run_id": "gone"})
+    dead.close(whole=False)
+    finish = project.tracker.finish
+    error = StoreError("no answer", "")
+
+    def answer(run_id, status):
+        if run_id == "gone":
+            raise error
+        finish(run_id, status)
+
+    monkeypatch.setattr(project.tracker, "finish", answer)
+    with pytest.raises(StoreError):
+        project.run()
+    error = NotFoundError("no such run", "")
+    assert project.run().ok

@@ -9,18 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlops_jupyter.coercion import typed_word
 from mlops_jupyter.commands import (
     Command,
     Option,
     collect,
     command,
-    describe,
     find,
     parse_body,
     parse_words,
-    typed_word,
 )
 from mlops_jupyter.errors import NotFoundError, UsageError
+from mlops_jupyter.handbook import describe
 
 
 class Kitchen:

@@ -148,3 +148,90 @@ def test_code_is_told_by_what_it_says() -> None:
     assert digest_code("x = 1  # one") == digest_code("x=1")
     assert digest_code("x = 1") != digest_code("x = 2")
     assert digest_code("%matplotlib inline") != digest_code("%matplotlib  inline")
+
+
+NOTEBOOK = """
+import functools
+from dataclasses import dataclass, field
+from enum import Enum
+CONSTANT = 1
+def deep(x): return x * 2
+def helper(x): return deep(x) + CONSTANT
+@functools.cache
+def remembered(x): return x - 4
+class Kind(Enum):
+    one = 11
+class Base:
+    def shared(self): return 5
+@dataclass
+class Part(Base):
+    n: int = 6
+    many: list = field(default_factory=lambda: [12])
+class Model(Base):
+    sizes = (7, [8])
+    __slots__ = ("state",)
+    def __init__(self): self.state = Part()
+    def predict(self, x): return helper(remembered(x)) + get_ipython + Kind.one.value
+    @staticmethod
+    def still(x): return x + 9
+    @property
+    def inner(self): return (lambda: [deep(n) for n in range(10)])()
+    def again(self): return Model, helper, self.predict(0)
+def get_ipython(): return open
+"""
+PUBLISH = """
+import cloudpickle
+from mlops_jupyter.digest import digest_of
+model = Model()
+print(digest_of(model))
+"""
+
+
+def digest_in_main(source: str, place: Path) -> str:
+    """Give what a fresh interpreter, where the classes are those of ``__main__``, finds."""
+    file = place / "notebook.py"
+    file.write_text(source + PUBLISH)
+    return subprocess.check_output([sys.executable, file], text=True).strip()
+
+
+def test_an_object_of_a_notebook_changes_with_all_code_that_it_can_reach(tmp_path: Path) -> None:
+    """Helpers, constants, bases, static methods, properties and class attributes count; comments do not."""
+    changes = {
+        "x * 2": "x * 3",
+        "CONSTANT = 1": "CONSTANT = 0",
+        "return x - 4": "return x - 3",
+        "return 5": "return 50",
+        "n: int = 6": "n: int = 7",
+        "(7, [8])": "(7, [80])",
+        "x + 9": "x + 90",
+        "range(10)": "range(100)",
+        "one = 11": "one = 12",
+        "[12]": "[120]",
+        "class Base:": "class Base(dict):",
+    }
+    digests = {"": digest_in_main(NOTEBOOK, tmp_path)}
+    for old, new in changes.items():
+        assert NOTEBOOK.count(old) == 1
+        digests[old] = digest_in_main(NOTEBOOK.replace(old, new), tmp_path)
+    assert len(set(digests.values())) == len(digests)
+    assert digest_in_main("# said otherwise\n" + NOTEBOOK + "def unused(): pass", tmp_path) == digests[""]
+
+
+def test_helpers_that_many_share_are_walked_once(tmp_path: Path) -> None:
+    """Thirty functions, each of which calls the one before twice, take no time."""
+    chain = "".join(f"def f{n}(x): return f{n - 1}(x) + (lambda: f{n - 1}(x))()\n" for n in range(1, 31))
+    assert digest_in_main(f"def f0(x): return x\n{chain}def Model(): return f30\n", tmp_path)
+
+
+def test_what_can_not_be_walked_is_refused(tmp_path: Path) -> None:
+    """A list nested beyond all measure is an answer that a user can act on, not a RecursionError."""
+    value: list[Any] = []
+    for _ in range(100_000):
+        value = [value]
+    with pytest.raises(ValueRefused, match="too deep"):
+        digest_of(value)
+
+
+def test_the_order_of_a_dict_counts() -> None:
+    """Code can see the order of a dict's keys, and so it is content."""
+    assert digest_of({"a": 1, "b": 2}) != digest_of({"b": 2, "a": 1})

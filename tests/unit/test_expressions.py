@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_jupyter.errors import MlopsError, NotFoundError, UsageError, ValueRefused
-from mlops_jupyter.expressions import evaluate, split, variable
+from mlops_jupyter.expressions import evaluate, split, split_line, variable
 
 NAMESPACE: dict[str, Any] = {"loss": 0.5, "accuracy": 0.9, "adamw": 7}
 
@@ -52,6 +52,32 @@ def test_a_typo_in_an_expression_is_not_text() -> None:
     with pytest.raises(NotFoundError) as caught:
         evaluate("p", "accurcy * 2", NAMESPACE, words=True)
     assert caught.value.hint == "did you mean 'accuracy'?"
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("a=1 b=2", ["a=1", "b=2"]),
+        ("accuracy=clf.score(X[400:], y[400:])", ["accuracy=clf.score(X[400:], y[400:])"]),
+        ("auc=rep['auc'] --step 3", ["auc=rep['auc']", "--step", "3"]),
+        ('"acc=a + b"', ["acc=a + b"]),
+        ('acc="a + b"', ["acc=a + b"]),
+        ("note='it is'", ["note=it is"]),
+        ("x=f('a b', \"c\")", ["x=f('a b', \"c\")"]),
+        ("--name 'two words'", ["--name", "two words"]),
+        ("", []),
+    ],
+)
+def test_a_line_is_split_outside_of_brackets_and_quotes(line: str, words: list[str]) -> None:
+    """What is Python stays whole; quotes around a pair or an expression are the shell's."""
+    assert split_line(line) == words
+
+
+@pytest.mark.parametrize("line", ["a='x", "a=f(1", "a=\"x'"])
+def test_what_is_not_closed_is_told(line: str) -> None:
+    """An open quote or bracket is named, not guessed at."""
+    with pytest.raises(UsageError, match="not closed"):
+        split_line(line)
 
 
 @pytest.mark.parametrize("text", ["loss", "=1", "loss=", " =1", ""])

@@ -74,3 +74,22 @@ def test_the_first_policy_that_matches_holds() -> None:
     assert policy_for(policies, "fraud", "champion") is policies[1]
     assert policy_for(policies, "fraud", "challenger") is policies[2]
     assert policy_for(policies[:2], "fraud", "challenger") is None
+
+
+@pytest.mark.parametrize(
+    ("gate", "metrics", "holder", "told", "untold"),
+    [
+        (Gate("auc", minimum=0.75, beats="champion"), {"auc": 0.7}, {"auc": 0.6}, ["< min 0.75"], ["at least as good"]),
+        (Gate("auc", minimum=0.75, beats="champion"), {"auc": 0.8}, {"auc": 0.9}, ["not as good as 0.9"], ["min 0.75"]),
+        (Gate("auc", minimum=0.75, maximum=0.9), {"auc": 0.5}, None, ["< min 0.75"], ["max"]),
+        (Gate("auc", minimum=0.75, beats="champion"), {"auc": 0.5}, {"auc": 0.6}, ["< min 0.75", "not as good"], []),
+        (Gate("auc", minimum=0.5, beats="champion"), {"auc": 0.7}, {"auc": 0.6}, ["≥ min 0.5", "at least as"], []),
+    ],
+)
+def test_the_reason_is_of_the_parts_that_refuse(
+    gate: Gate, metrics: dict[str, float], holder: dict[str, float] | None, told: list[str], untold: list[str]
+) -> None:
+    """A refusal names every part of the gate that refuses and none that passed; a pass names all."""
+    reason = evaluate(gate, metrics, holder).reason
+    assert all(words in reason for words in told), reason
+    assert not any(words in reason for words in untold), reason

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, ClassVar
 
+import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -135,6 +138,77 @@ def test_an_unknown_protocol_is_a_store_error() -> None:
     """A URL that nothing serves is told with what to install."""
     with pytest.raises(StoreError):
         ObjectStore.open("nosuchprotocol://bucket/x")
+
+
+def test_a_short_object_is_healed(tmp_path: Path) -> None:
+    """What a full disk or a broken copy left of an object is written again by the next put of it."""
+    store = ObjectStore.open(tmp_path)
+    key = store.put(b"hello")
+    (tmp_path / key[:2] / key[2:]).write_bytes(b"hel")
+    store.put(b"hello")
+    assert store.get(key) == b"hello"
+
+
+class Shelf(MemoryFileSystem):  # type: ignore[misc]
+    """A file system without whole uploads: what breaks off leaves half a file, and what fails has its own errors."""
+
+    protocol = "shelf"
+    store: ClassVar[dict[str, Any]] = {}
+    pseudo_dirs: ClassVar[list[str]] = [""]
+    breaks = False
+
+    def pipe_file(self, path: str, value: bytes, **kwargs: Any) -> None:
+        super().pipe_file(path, value[: len(value) // 2] if Shelf.breaks else value)
+        if Shelf.breaks:
+            raise LookupError("the line is dead")
+
+    def rm_file(self, path: str) -> None:
+        if Shelf.breaks:
+            raise LookupError("the line is dead")
+        del Shelf.store[self._strip_protocol(path)]
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return str(super()._strip_protocol(path.removeprefix("shelf://")))
+
+
+@pytest.fixture
+def shelf(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
+    """Give a store on such a file system."""
+    fsspec.register_implementation("shelf", Shelf, clobber=True)
+    Shelf.store.clear()
+    yield ObjectStore.open("shelf://place/objects")
+    Shelf.breaks = False
+
+
+def test_an_upload_that_breaks_off_leaves_what_was_there(shelf: ObjectStore) -> None:
+    """Where uploads are not whole by themselves, a record is written aside and moved."""
+    shelf.put_record("notes", "a", {"n": 1})
+    shelf.put_record("notes", "a", {"n": 2})
+    Shelf.breaks = True
+    with pytest.raises(StoreError, match="the line is dead"):
+        shelf.put_record("notes", "a", {"n": 3})
+    assert shelf.get_record("notes", "a") == {"n": 2}
+    assert shelf.record_names("notes") == ["a"]
+
+
+def test_errors_of_a_remote_library_are_store_errors(shelf: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a file system's library raises is told as a store that does not answer, without its password."""
+
+    def refuse(*words: Any, **options: Any) -> None:
+        raise LookupError("no credentials")
+
+    for name in ("cat_file", "size", "ls", "exists"):
+        monkeypatch.setattr(Shelf, name, refuse)
+    for asked in (
+        lambda: shelf.get("0" * 64),
+        lambda: shelf.size("0" * 64),
+        lambda: shelf.record_names("notes"),
+        lambda: "0" * 64 in shelf,
+        lambda: shelf.remove_record("notes", "a"),
+    ):
+        with pytest.raises(StoreError, match="no credentials"):
+            asked()
 
 
 @given(st.binary(max_size=2000))

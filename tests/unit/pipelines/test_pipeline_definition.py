@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_jupyter.errors import DefinitionError, UsageError
-from mlops_jupyter.pipelines import checks, parameters, yaml_lines
+from mlops_jupyter.pipelines import checks, notebooks, parameters, yaml_lines
 from mlops_jupyter.pipelines.definition import load
 
 
@@ -311,3 +311,39 @@ def test_a_notebook_of_an_old_format_is_read(folder):
     (folder / "old.ipynb").write_text(json.dumps(old))
     step = read(folder, "steps:\n  one: {notebook: old.ipynb}\n").steps["one"]
     assert [cell.source for cell in step.notebook.cells] == ["1+1"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"metadata": []},
+        {"metadata": {"kernelspec": "python3"}},
+        {"metadata": {"language_info": []}},
+        {"nbformat": "4"},
+        {"nbformat": None},
+        {"nbformat": 3, "worksheets": 7},
+        {"cells": [{"cell_type": "code", "metadata": [1], "source": ""}]},
+        {"cells": [{"cell_type": "code", "metadata": {"tags": 1}, "source": ""}]},
+        {"cells": [{"cell_type": "code", "metadata": {}, "source": 1}]},
+        {"cells": [{"cell_type": "code", "metadata": {}, "source": [1]}]},
+    ],
+)
+def test_a_notebook_of_another_shape_is_refused(tmp_path, change):
+    """Whatever JSON somebody has in a file that ends in .ipynb, the answer is a sentence."""
+    document = {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5} | change
+    (tmp_path / "a.ipynb").write_text(json.dumps(document))
+    with pytest.raises(DefinitionError, match=r"a\.ipynb is no notebook"):
+        notebooks.read(tmp_path / "a.ipynb")
+
+
+def test_null_in_a_notebook_is_like_nothing(tmp_path):
+    """Some writers leave null where they have nothing to say; such a notebook can be run."""
+    cell = {"cell_type": "code", "metadata": None, "source": "1", "outputs": [], "execution_count": None}
+    document = {"cells": [cell], "metadata": {"kernelspec": None}, "nbformat": 4, "nbformat_minor": 5}
+    (tmp_path / "a.ipynb").write_text(json.dumps(document))
+    found = notebooks.read(tmp_path / "a.ipynb")
+    assert (found.kernel, found.document["metadata"], "metadata" in found.document["cells"][0]) == (
+        "python3",
+        {},
+        False,
+    )

@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 
 from mlops_jupyter.errors import IntegrityError, NotFoundError, UsageError, ValueRefused
 from mlops_jupyter.pipelines import outputs, payload
+from mlops_jupyter.pipelines.execute import _masked
 from mlops_jupyter.pipelines.masking import Mask, joined_streams
 from mlops_jupyter.pipelines.outputs import describe, load, output, publish
 
@@ -240,3 +241,46 @@ def test_outside_of_a_step_the_workspace_keeps_the_values(places, monkeypatch):
     monkeypatch.chdir(places)
     assert load(output("x", (1, 2))) == (1, 2)
     assert (places / ".mlops" / ".gitignore").read_text() == "*\n"
+
+
+def test_a_state_folder_without_its_gitignore_gets_one(places, monkeypatch):
+    """A notebook that runs by hand prepares the workspace as every other door does."""
+    monkeypatch.delenv(outputs.STORE)
+    monkeypatch.delenv("MLOPS_WORKSPACE", raising=False)
+    (places / "mlops.toml").write_text("")
+    (places / ".mlops").mkdir()
+    monkeypatch.chdir(places)
+    output("x", (1, 2))
+    assert (places / ".mlops" / ".gitignore").read_text() == "*\n"
+
+
+REF = "mlops://12ab34cd" + "0" * 56
+
+
+def test_a_short_secret_never_damages_a_reference(in_step, monkeypatch):
+    """Some digits of a reference that spell a secret are chance; the same text beside it is not."""
+    mask = Mask(["34cd"])
+    assert mask.text(f"34cd {REF} x34cd") == f"*** {REF} x***"
+    assert mask.value({"a": [REF]}) == {"a": [REF]}
+    assert not mask.found_in(REF.encode())
+    assert mask.found_in(f"{REF} 34cd".encode())
+
+
+def test_a_long_secret_is_hidden_even_behind_the_mark_of_a_reference():
+    """So many digits are no chance."""
+    secret = "5f" * 32
+    mask = Mask([secret])
+    assert secret not in mask.text(f"mlops://{secret}")
+    assert mask.found_in(f"mlops://{secret}".encode())
+
+
+def test_the_keys_of_an_entry_are_never_masked():
+    """What a record leads to is found although a secret is spelt in its digits."""
+    entry = {
+        "ref": REF,
+        "object": REF[8:],
+        "digest": REF[8:40],
+        "kind": "model",
+        "model": {"id": "m-34cd", "name": "34cd"},
+    }
+    assert _masked(entry, Mask(["34cd"])) == {**entry, "model": {"id": "m-34cd", "name": "***"}}

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import platform
+import subprocess
+import sys
 import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_jupyter.errors import DefinitionError
-from mlops_jupyter.pipelines import events
+from mlops_jupyter import environment
+from mlops_jupyter.errors import DefinitionError, StoreError
+from mlops_jupyter.locks import Lock
+from mlops_jupyter.pipelines import events, kernels
 from mlops_jupyter.pipelines.attempt import folder_name
 from mlops_jupyter.pipelines.cache import canonical_key, what_changed
 from mlops_jupyter.pipelines.definition import load
-from mlops_jupyter.pipelines.locks import Lock
 from mlops_jupyter.pipelines.plan import Planner, expand, instance_name
 from mlops_jupyter.store import MemoryFolder, ObjectStore
 
@@ -325,3 +329,104 @@ def test_expanding_keeps_upstream_of_every_instance(folder):
         "  e: {notebook: a.ipynb, params: {many: '${steps.t.outputs.o}'}}\n"
     )
     assert expand(load(file), {})["e"].upstream == ("t[d=1]", "t[d=2]")
+
+
+def abandoned(place):
+    """Give the log of a run whose process was killed."""
+    log = events.EventLog(place, {"pipeline": "p"})
+    log.append({"event": "run", "state": "running"})
+    log.append({"event": "begun", "run_id": "r1"})
+    log.close(whole=False)
+    return log
+
+
+def test_a_run_whose_process_is_gone_is_not_running(tmp_path):
+    """The history tells a dead run from one that goes on, before anybody has closed it."""
+    log = events.EventLog(tmp_path / "alive", {"pipeline": "p"})
+    log.append({"event": "run", "state": "running"})
+    assert events.state_of(log.folder).state == "running"
+    log.close()
+    assert events.state_of(abandoned(tmp_path / "dead").folder).state == "cancelled"
+
+
+def test_what_could_not_be_closed_is_closed_the_next_time(tmp_path):
+    """A tracking store that is away when a dead run is found leaves the run to be found again."""
+    folder = abandoned(tmp_path / "r").folder
+
+    def away(run_id):
+        raise StoreError("no answer")
+
+    with pytest.raises(StoreError):
+        events.close_abandoned(folder, away)
+    finished = []
+    assert events.close_abandoned(folder, finished.append)
+    assert finished == ["r1"]
+    assert not events.close_abandoned(folder, finished.append)
+
+
+def test_a_run_that_can_not_hold_its_lock_does_not_begin(tmp_path, monkeypatch):
+    """Without its lock a run would be taken for dead; a lock held for a moment is waited for."""
+    monkeypatch.setattr(events, "_PATIENCE", 0.1)
+    monkeypatch.setattr(Lock, "acquire", lambda self: False)
+    with pytest.raises(StoreError, match="locked"):
+        events.EventLog(tmp_path / "r", {})
+    answers = iter([False, False, True])
+    monkeypatch.setattr(Lock, "acquire", lambda self: next(answers))
+    events.EventLog(tmp_path / "s", {}).close()
+
+
+def test_asking_for_a_lock_neither_takes_nor_removes_it(tmp_path):
+    """Whoever looks whether a lock is held changes nothing."""
+    lock = Lock(tmp_path / "l")
+    assert not lock.is_held()
+    assert not lock.path.exists()
+    assert lock.acquire()
+    assert Lock(tmp_path / "l").is_held()
+    lock.release(keep=True)
+    assert not lock.is_held()
+    assert lock.path.exists()
+
+
+def test_force_is_a_fact_and_not_a_sentence(folder):
+    """A decision says whether the cache is to be passed over; `cache: false` is not that."""
+    text = "steps: {a: {notebook: a.ipynb}, b: {notebook: a.ipynb, cache: false}}"
+    plan = planner(folder, text)
+    assert [decision.forced for decision in plan.plan().values()] == [False, False]
+    forced = Planner(plan.definition, {}, ObjectStore(MemoryFolder()), force=True)
+    assert [decision.forced for decision in forced.plan().values()] == [True, True]
+
+
+def kernel(folder, name, *argv, language="python"):
+    """Install a kernel whose command line is this."""
+    place = folder / "jupyter" / "kernels" / name
+    place.mkdir(parents=True, exist_ok=True)
+    spec = {"argv": list(argv), "display_name": name, "language": language}
+    (place / "kernel.json").write_text(json.dumps(spec))
+
+
+def test_the_interpreter_behind_a_kernel_is_part_of_the_key(folder, monkeypatch):
+    """The same name that starts another interpreter, with other packages, is another environment."""
+    monkeypatch.setenv("JUPYTER_PATH", str(folder / "jupyter"))
+    ours = kernels.describe("python3", "python")
+    assert ours == kernels.Kernel(platform.python_version(), environment.digest(environment.capture()))
+    plan = planner(folder, "steps: {s: {notebook: a.ipynb}}")
+    parts = plan.parts(plan.instances["s"], {})
+    assert (parts["kernel"]["version"], parts["environment"]) == (ours.version, ours.environment)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
+    kernel(folder, "other", str(folder / "venv" / "bin" / "python"), "-m", "ipykernel_launcher")
+    other = kernels.describe("other", "python")
+    assert other.version == ours.version
+    assert other.environment not in ("", ours.environment)
+    kernel(folder, "own", sys.executable, "-m", "ipykernel_launcher")
+    assert kernels.describe("own", "python") == ours
+
+
+def test_a_kernel_of_another_language_goes_by_what_its_command_says(folder, monkeypatch):
+    """A new version of R is another kernel, although no Python could ask what it has installed."""
+    monkeypatch.setenv("JUPYTER_PATH", str(folder / "jupyter"))
+    command = folder / "R"
+    command.write_text("#!/bin/sh\necho R version 4.3\necho more\n")
+    command.chmod(0o755)
+    kernel(folder, "ir", str(command), "--slave", language="R")
+    assert kernels.describe("ir", "r").version == "R version 4.3"

@@ -1,8 +1,8 @@
 """Locks between processes that end with their holder, however it ends.
 
 A lock is ``flock`` on a file: the kernel of the operating system lets go of it when the process is gone, SIGKILL
-included, so that no lock is ever stale. It holds on this machine; two machines that do the same step at once do
-it twice, which costs time and nothing else, since what they publish goes by its content.
+included, so that no lock is ever stale. It holds on this machine, and on those network file systems that carry
+``flock`` over. Two holders in one process, threads say, exclude each other as two processes do.
 """
 
 from __future__ import annotations
@@ -37,21 +37,50 @@ class Lock:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Whoever let go before us has removed the file: then what we hold is a name that nobody else sees.
-            if not self._is_current(handle):
-                os.close(handle)
-                return self.acquire()
+            current = self._is_current(handle)
         except BlockingIOError:
             os.close(handle)
             return False
+        except BaseException:
+            os.close(handle)
+            raise
+        if not current:
+            os.close(handle)
+            return self.acquire()
         self._handle = handle
         return True
 
-    def release(self) -> None:
-        """Let go of the lock; no error when it is not held."""
-        if self._handle is not None:
-            self.path.unlink(missing_ok=True)
-            os.close(self._handle)
-            self._handle = None
+    def release(self, *, keep: bool = False) -> None:
+        """Let go of the lock; no error when it is not held.
+
+        Args:
+            keep: Leave the file where it is, as a process that dies does.
+        """
+        if self._handle is None:
+            return
+        handle, self._handle = self._handle, None
+        try:
+            if not keep:
+                self.path.unlink(missing_ok=True)
+        finally:
+            os.close(handle)
+
+    def is_held(self) -> bool:
+        """Tell whether somebody holds the lock; nothing is made or removed."""
+        import fcntl
+
+        try:
+            handle = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            # Shared, so that two who ask don't take each other for the holder.
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(handle)
 
     def _is_current(self, handle: int) -> bool:
         try:

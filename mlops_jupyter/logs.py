@@ -1,0 +1,268 @@
+"""What a notebook writes to its active run: ``log param``, ``log metric``, ``log model`` and the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from mlops_jupyter import expressions
+from mlops_jupyter.commands import Completes, Option, command
+from mlops_jupyter.display import Message
+from mlops_jupyter.errors import UsageError, ValueRefused
+from mlops_jupyter.tracking import active
+from mlops_jupyter.workspace import Workspace
+
+Role = Literal["train", "test", "holdout"]
+
+
+class Logs:
+    """Writes to the active run what the namespace holds.
+
+    Args:
+        workspace: Gives the workspace, which may be opened anew when its settings have changed.
+        namespace: The live variables.
+    """
+
+    def __init__(self, workspace: Callable[[], Workspace], namespace: MutableMapping[str, Any]) -> None:
+        self._workspace = workspace
+        self._namespace = namespace
+
+    @command("log param", needs="session")
+    def log_param(self, pairs: Annotated[list[str], Option(metavar="NAME=EXPR")]) -> Message:
+        """Write parameters to the active run; a bare word that is no variable is text.
+
+        Args:
+            pairs: NAME=EXPR, where EXPR is Python evaluated in the notebook.
+
+        Returns:
+            Names and values.
+
+        Raises:
+            ConflictError: No run is active, or a parameter has another value already.
+            ValueRefused: A value is no str, number, bool or None.
+
+        Example:
+            %mlops log param depth=3 optimizer=adamw
+        """
+        values = self._evaluated(pairs, words=True, check=lambda name, value: _scalar("param", name, value))
+        run = active.require_run()
+        present = self._workspace().runs.get(run.run_id).params if len(values) > 1 else {}
+        taken = [name for name in values if name in present and present[name] != str(_plain(values[name]))]
+        # The one that is refused comes first, so that its refusal leaves the others unwritten.
+        return self._log({name: values[name] for name in (*taken, *values)}, active.log_param)
+
+    @command("log metric", needs="session")
+    def log_metric(self, pairs: list[str], *, step: Annotated[int | None, Option(metavar="N")] = None) -> Message:
+        """Write numbers of metrics to the active run.
+
+        Args:
+            pairs: NAME=EXPR, where EXPR is Python evaluated in the notebook.
+            step: The step that they belong to.
+
+        Returns:
+            Names and values.
+
+        Raises:
+            ConflictError: No run is active.
+            ValueRefused: A value is no number.
+
+        Example:
+            %mlops log metric loss=loss.item() "acc=score(y, p)" --step 3
+        """
+
+        def write(name: str, value: Any) -> None:
+            active.log_metric(name, value, step)
+
+        return self._log(self._evaluated(pairs, words=False, check=active.as_metric), write)
+
+    @command("log tag", needs="session")
+    def log_tag(self, pairs: list[str]) -> Message:
+        """Write tags to the active run; a bare word that is no variable is text.
+
+        Args:
+            pairs: NAME=EXPR, where EXPR is Python evaluated in the notebook.
+
+        Returns:
+            Names and values.
+
+        Raises:
+            ConflictError: No run is active.
+            ValueRefused: A value is no str, number, bool or None.
+
+        Example:
+            %mlops log tag stage=baseline
+        """
+        values = self._evaluated(pairs, words=True, check=lambda name, value: _scalar("tag", name, value))
+        return self._log(values, active.log_tag)
+
+    def _evaluated(self, pairs: Sequence[str], *, words: bool, check: Callable[[str, Any], object]) -> dict[str, Any]:
+        """Evaluate and check all pairs, before any is written: a mistake in the second must not leave half a line."""
+        active.require_run()
+        values: dict[str, Any] = {}
+        for pair in pairs:
+            name, expression = expressions.split(pair)
+            if name in values:
+                raise UsageError(f"{name!r} is given twice", "say each name once; a series takes one line a --step")
+            values[name] = expressions.evaluate(name, expression, self._namespace, words=words)
+        for name, value in values.items():
+            check(name, value)
+        return values
+
+    def _log(self, values: Mapping[str, Any], write: Callable[[str, Any], None]) -> Message:
+        for name, value in values.items():
+            write(name, value)
+        shown = {name: _plain(value) for name, value in values.items()}
+        return Message(", ".join(f"{name} = {value}" for name, value in shown.items()), shown)
+
+    @command("log model", needs="session")
+    def log_model(
+        self,
+        var: str,
+        *,
+        name: str = "model",
+        register: Annotated[str | None, Option(metavar="REGISTERED"), Completes("model")] = None,
+    ) -> Message:
+        """Keep a model with the active run: signature, input example and pinned requirements included.
+
+        Args:
+            var: The variable that holds it.
+            name: Its name in the run.
+            register: Also make a version of this registered model.
+
+        Returns:
+            The model's name, id and version.
+
+        Raises:
+            ConflictError: No run is active.
+            ValueRefused: The variable holds no model.
+
+        Example:
+            %mlops log model clf --register churn
+        """
+        model = expressions.variable(var, self._namespace)
+        logged = active.log_model(model, name)
+        data: dict[str, Any] = {"name": name, "model_id": logged.model_id, "format": logged.format}
+        text = f"{var} is kept as {name} ({logged.format})"
+        if register is not None:
+            run = active.require_run()
+            version = self._workspace().registry.register_model(register, model_id=logged.model_id, run_id=run.run_id)
+            data |= {"model": register, "version": version}
+            text += f", registered as {register}/{version}"
+        return Message(text, data)
+
+    @command("log data", needs="session")
+    def log_data(
+        self,
+        var: str,
+        *,
+        name: Annotated[str | None, Option(metavar="N")] = None,
+        role: Role | None = None,
+    ) -> Message:
+        """Note which data the active run reads, with a digest over all of its content.
+
+        Args:
+            var: The variable that holds it.
+            name: Its name; the variable's when left out.
+            role: train, test or holdout.
+
+        Returns:
+            Name and digest.
+
+        Raises:
+            ConflictError: No run is active.
+            ValueRefused: The variable holds no data.
+
+        Example:
+            %mlops log data X_train --role train
+        """
+        digest = active.log_data(expressions.variable(var, self._namespace), name or var, role)
+        return Message(f"{name or var} is {digest[:12]}…", {"name": name or var, "digest": digest, "role": role})
+
+    @command("log figure", needs="session")
+    def log_figure(self, var: str) -> Message:
+        """Keep a matplotlib or plotly figure with the active run.
+
+        Args:
+            var: The variable that holds it.
+
+        Returns:
+            The artifact's name.
+
+        Raises:
+            ConflictError: No run is active.
+            ValueRefused: The variable holds no figure.
+
+        Example:
+            %mlops log figure fig
+        """
+        figure = expressions.variable(var, self._namespace)
+        figure = getattr(figure, "figure", figure)
+        library = type(figure).__module__.partition(".")[0]
+        if library not in ("matplotlib", "plotly"):
+            raise ValueRefused(f"{var} is a {type(figure).__name__}, no figure", "give a matplotlib or plotly figure")
+        artifact = f"{var}.png" if library == "matplotlib" else f"{var}.html"
+        run = active.require_run()
+        run.tracking.client.log_figure(run.run_id, figure, artifact)
+        return Message(f"{var} is kept as {artifact}", {"artifact": artifact})
+
+    @command("log artifact", needs="session")
+    def log_artifact(self, path: Path) -> Message:
+        """Keep a file or a folder with the active run.
+
+        Args:
+            path: The file or folder.
+
+        Returns:
+            The artifact's name.
+
+        Raises:
+            ConflictError: No run is active.
+            UsageError: There is no such file.
+
+        Example:
+            %mlops log artifact report.html
+        """
+        active.log_artifact(path)
+        return Message(f"{path.name} is kept", {"artifact": path.name})
+
+    @command("log text", needs="session")
+    def log_text(self, pairs: list[str]) -> Message:
+        """Keep texts as files with the active run.
+
+        Args:
+            pairs: NAME=EXPR; NAME is the file's name, EXPR Python evaluated in the notebook.
+
+        Returns:
+            The artifacts' names.
+
+        Raises:
+            ConflictError: No run is active.
+            ValueRefused: A value is no text.
+
+        Example:
+            %mlops log text report.txt=summary
+        """
+        run = active.require_run()
+
+        def check(name: str, value: Any) -> None:
+            if not isinstance(value, str):
+                raise ValueRefused(f"{name} is a {type(value).__name__}, no text", f"write {name}=str(…)")
+
+        def write(name: str, value: Any) -> None:
+            run.tracking.put_text(run.run_id, value, name)
+
+        return self._log(self._evaluated(pairs, words=True, check=check), write)
+
+
+def _plain(value: Any, *, text: bool = True) -> Any:
+    value = value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
+    return value if not text or isinstance(value, str | int | float | bool | None) else str(value)
+
+
+def _scalar(kind: str, name: str, value: Any) -> None:
+    if not isinstance(_plain(value, text=False), str | int | float | bool | None):
+        raise ValueRefused(
+            f"{kind} {name!r} is a {type(value).__name__}",
+            f"a {kind} is a str, number, bool or None; log other things as data, text or an artifact",
+        )
