@@ -214,9 +214,16 @@ class Tracking:
 
         Args:
             run_id: Which.
-            status: How it ended.
+            status: How it ended. KILLED takes the children that are still running along: whoever began them is gone,
+                and may have had no time to note them down.
         """
         self.client.set_terminated(run_id, status)
+        if status != "KILLED":
+            return
+        experiment = self.client.get_run(run_id).info.experiment_id
+        orphans = f"tags.`mlflow.parentRunId` = '{run_id}' and attributes.status = 'RUNNING'"
+        for child in self.client.search_runs([experiment], orphans, max_results=1000):
+            self.client.set_terminated(child.info.run_id, "KILLED")
 
     @answers
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:

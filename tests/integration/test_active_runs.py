@@ -168,3 +168,14 @@ def test_any_name_of_a_run_can_be_listed_and_found(workspace: Workspace, name: s
     assert name.replace("\t", "\\x09") in str(table) or name in str(table)
     assert "<script" not in table._repr_html_()
     assert workspace.runs.resolve(name).name == name
+
+
+def test_a_killed_run_takes_its_children_along(workspace: Workspace) -> None:
+    """What a killed orchestrator had begun and not noted down does not stay RUNNING for ever."""
+    parent = workspace.tracking.begin("parent")
+    running, ended = (workspace.tracking.begin(name, parent=parent) for name in ("running", "ended"))
+    workspace.tracking.finish(ended, "FINISHED")
+    other = workspace.tracking.begin("other")
+    workspace.tracking.finish(parent, "KILLED")
+    found = [workspace.runs.get(run_id).status for run_id in (parent, running, ended, other)]
+    assert found == ["KILLED", "KILLED", "FINISHED", "RUNNING"]
