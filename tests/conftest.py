@@ -47,6 +47,17 @@ def isolated_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
     shutil.rmtree(home, ignore_errors=True)
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_left_in_the_environment() -> Iterator[None]:
+    """Take away what a test, or a library that it called, has put into the environment for kernels and children."""
+    before = {name: value for name, value in os.environ.items() if name.startswith(("MLFLOW_", "MLOPS_"))}
+    yield
+    for name in [name for name in os.environ if name.startswith(("MLFLOW_", "MLOPS_"))]:
+        if name not in before:
+            del os.environ[name]
+    os.environ.update(before)
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give an empty folder that is the working directory."""

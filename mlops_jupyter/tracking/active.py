@@ -71,7 +71,9 @@ def active_run() -> ActiveRun | None:
         The innermost run that is open in this thread, whoever opened it; else the process's; else the run that the
         orchestrator of a pipeline began for this process.
     """
-    fluent = sys.modules["mlflow"].active_run() if "mlflow" in sys.modules else None
+    # While another thread is still importing MLflow, the module is there and its functions are not.
+    ask = getattr(sys.modules.get("mlflow"), "active_run", None)
+    fluent = ask() if ask is not None else None
     if fluent is not None:
         known = [run for run in _open.here if run.run_id == fluent.info.run_id]
         return known[-1] if known else ActiveRun(fluent.info.run_id, fluent.info.run_name, _tracking_of_process())

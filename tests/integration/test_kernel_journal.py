@@ -25,7 +25,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def kernel(root: Path) -> Iterator[Notebook]:
-    notebook = Notebook(root)
+    notebook = Notebook(root, MLOPS_WORKSPACE=str(root), MLFLOW_TRACKING_URI="")
     notebook.good("%mlops init")
     yield notebook
     notebook.close()
