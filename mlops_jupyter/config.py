@@ -12,6 +12,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,21 @@ class Config:
     def state(self) -> Path:
         """The folder of the workspace's state, ``.mlops``."""
         return self.root / STATE
+
+    def policy_for(self, model: str, alias: str) -> Policy | None:
+        """Find what a promotion must hold to.
+
+        Args:
+            model: The registered model.
+            alias: Where it is to go. ``Champion`` must not be a way around what holds for ``champion``.
+
+        Returns:
+            The first policy whose patterns match both; None when none does.
+        """
+        for policy in self.policies:
+            if fnmatchcase(model, policy.models) and fnmatchcase(alias.lower(), policy.alias.lower()):
+                return policy
+        return None
 
 
 def find_workspace(

@@ -191,7 +191,7 @@ class Session:
             return False
         problem: MlopsError | None = None
         while _is_open(run):
-            last = _open_runs()[-1].run_id == run.run_id
+            last = active.open_runs()[-1].run_id == run.run_id
             try:
                 if error is not None and last:
                     active.fail(error)
@@ -333,12 +333,8 @@ class Session:
         return self.workspace.runs.get(version.run_id)
 
 
-def _open_runs() -> list[ActiveRun]:
-    return active._open.here
-
-
 def _is_open(run: ActiveRun) -> bool:
-    return any(known.run_id == run.run_id for known in _open_runs())
+    return any(known.run_id == run.run_id for known in active.open_runs())
 
 
 def _run_json(run: ActiveRun) -> dict[str, Any]:

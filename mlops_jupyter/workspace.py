@@ -21,7 +21,7 @@ from mlops_jupyter.pipelines.room import Pipelines
 from mlops_jupyter.registry.ledger import Ledger
 from mlops_jupyter.registry.room import Registry
 from mlops_jupyter.snapshots.room import Snapshots
-from mlops_jupyter.store import ObjectStore, write_whole
+from mlops_jupyter.store import ObjectStore, make_state, write_whole
 from mlops_jupyter.tracking import active
 from mlops_jupyter.tracking.active import ActiveRun
 from mlops_jupyter.tracking.client import Tracking
@@ -107,6 +107,7 @@ class Workspace:
             self.prepare,
             self._notify,
             self.config.store_url,
+            self.config.policy_for,
         )
 
     @classmethod
@@ -148,15 +149,7 @@ class Workspace:
         Raises:
             StoreError: The folder can't be written.
         """
-        state = self.config.state
-        ignore = state / ".gitignore"
-        if ignore.exists():
-            return
-        try:
-            state.mkdir(parents=True, exist_ok=True)
-            write_whole(ignore, b"*\n")
-        except OSError as error:
-            raise translate(error) from error
+        make_state(self.config.state)
 
     @command("status")
     def status(self) -> Status:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 
 from mlops_jupyter.commands import Command, Parameter
 from mlops_jupyter.errors import MlopsError
@@ -12,6 +15,8 @@ if TYPE_CHECKING:
     from mlops_jupyter.kernel.extension import Extension
 
 _MOST = 50
+#: A line of ours up to the cursor, also as `runs = %mlops runs`.
+_OURS = re.compile(r"\s*(?:[\w.,\[\]'\" ]+=\s*)?%%?mlops[ \t](.*)$", re.DOTALL)
 
 
 class Completer:
@@ -24,15 +29,33 @@ class Completer:
     def __init__(self, extension: Extension) -> None:
         self._extension = extension
 
-    def __call__(self, shell: Any, event: Any) -> list[str]:
-        """Give the words that may stand at the cursor (IPython's ``complete_command`` hook)."""
-        before = (
-            event.line[: event.line.index(event.command) + len(event.command)] if event.command in event.line else ""
-        )
-        typed = event.text_until_cursor[len(before) :] if before else event.text_until_cursor
+        # IPython marks a matcher with attributes, which a bound method has no room for.
+        @context_matcher(identifier="mlops")  # type: ignore[untyped-decorator]
+        def matcher(context: CompletionContext) -> SimpleMatcherResult:
+            return self.match(context)
+
+        #: What IPython is given; always the same object, so that it can be taken away again.
+        self.matcher = matcher
+
+    def match(self, context: CompletionContext) -> SimpleMatcherResult:
+        """Give the words that may stand at the cursor (a matcher of IPython's, version 2).
+
+        On a line of ours nothing else is offered: what jedi knows of Python's names would bury it. The expression
+        behind ``NAME=`` is Python, and left to IPython.
+
+        Args:
+            context: The text and where the cursor is.
+
+        Returns:
+            The completions of the word at the cursor.
+        """
+        line = _OURS.match(context.text_until_cursor.rpartition("\n")[2])
+        typed = line[1] if line else ""
         words = typed.split()
-        last = "" if typed.endswith((" ", "\t")) or not words else words.pop()
-        return [word for word in self.words(words) if word.startswith(last)]
+        last = "" if typed[-1:].isspace() or not words else words.pop()
+        found = self.words(words) if line and "=" not in last else []
+        fitting = [SimpleCompletion(text=word, type="mlops") for word in found if word.startswith(last)]
+        return {"completions": fitting, "matched_fragment": last, "suppress": bool(fitting), "ordered": True}
 
     def words(self, before: list[str]) -> list[str]:
         """Give the words that may follow others.

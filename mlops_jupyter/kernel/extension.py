@@ -43,6 +43,7 @@ class Extension:
         self._session: Session | None = None
         self._cell_runs: CellRuns | None = None
         self._stamp: tuple[Any, ...] | None = None
+        self._completer = Completer(self)
 
     def install(self) -> None:
         """Register magics, events and completion; import nothing heavy."""
@@ -55,9 +56,7 @@ class Extension:
         shell.events.register("pre_run_cell", self.recorder.pre_run_cell)
         shell.events.register("post_run_cell", self._post_run_cell)
         shell.input_transformers_cleanup.append(rewrite)
-        self._completer = Completer(self)
-        shell.set_hook("complete_command", self._completer, str_key="%mlops")
-        shell.set_hook("complete_command", self._completer, str_key="%%mlops")
+        shell.Completer.custom_matchers.append(self._completer.matcher)
 
     def uninstall(self) -> None:
         """Take all of it away again."""
@@ -65,6 +64,7 @@ class Extension:
         shell.events.unregister("pre_run_cell", self.recorder.pre_run_cell)
         shell.events.unregister("post_run_cell", self._post_run_cell)
         shell.input_transformers_cleanup.remove(rewrite)
+        shell.Completer.custom_matchers.remove(self._completer.matcher)
         for kind in ("line", "cell"):
             shell.magics_manager.magics[kind].pop("mlops", None)
         context.current.active = False

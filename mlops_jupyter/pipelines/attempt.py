@@ -13,10 +13,10 @@ from typing import Any, Literal, Protocol
 
 from mlops_jupyter import environment
 from mlops_jupyter.digest import digest_of
-from mlops_jupyter.errors import MlopsError, translate
 from mlops_jupyter.pipelines.events import EventLog
 from mlops_jupyter.pipelines.execute import Cancellation, Order, Outcome, run_notebook
 from mlops_jupyter.pipelines.plan import Decision, Instance, Planner, Published
+from mlops_jupyter.pipelines.registration import REGISTERED, Registry, register
 from mlops_jupyter.pipelines.results import StepResult
 from mlops_jupyter.pipelines.watchdog import Watchdog
 from mlops_jupyter.tracking.context import relative
@@ -24,6 +24,7 @@ from mlops_jupyter.tracking.records import ENVIRONMENT, GIT_COMMIT, GIT_DIRTY, N
 
 _LONGEST_PARAM = 500
 Status = Literal["FINISHED", "FAILED", "KILLED"]
+_STATUS: Mapping[str, Status] = {"succeeded": "FINISHED", "cancelled": "KILLED"}
 
 
 class Tracker(Protocol):
@@ -50,28 +51,6 @@ class Tracker(Protocol):
 
     def child_environment(self, run_id: str | None) -> dict[str, str]:
         """Give the environment variables that make a child process log to a run."""
-
-
-class Promotion(Protocol):
-    """What became of a promotion."""
-
-    @property
-    def status(self) -> str:
-        """``promoted``, ``pending`` or ``refused``."""
-
-    @property
-    def reasons(self) -> Any:
-        """Why it was refused, or what it waits for: texts."""
-
-
-class Registry(Protocol):
-    """What a pipeline asks of the registry."""
-
-    def register_model(self, name: str, *, model_id: str, run_id: str) -> int:
-        """Make a version of a logged model and give its number."""
-
-    def promote(self, model: str, *, to: str, message: str = "") -> Promotion:
-        """Move an alias, through the gates."""
 
 
 @dataclass
@@ -239,12 +218,10 @@ class Attempt:
                 error=outcome.error,
             )
             self._keep_notebook(run_id, order)
-            done = self._registered(Done(result, outcome.outputs), run_id)
-            if done.result.state == "succeeded":
-                self._publish(outcome, done.result, published, began_ns)
-                status = "FINISHED"
-            elif done.result.state == "cancelled":
-                status = "KILLED"
+            done = Done(result, outcome.outputs)
+            if result.state == "succeeded":
+                done = self._published(done, outcome, published, began_ns)
+            status = _STATUS.get(done.result.state, "FAILED")
             return done
         finally:
             self._services.finish(run_id, status, self._log)
@@ -286,48 +263,45 @@ class Attempt:
     def _registered(self, done: Done, run_id: str | None) -> Done:
         """Register and promote what ``register:`` asks for; before the step counts as done."""
         registration = self._instance.step.register
-        if registration is None or done.result.state != "succeeded":
+        if registration is None:
             return done
-        try:
-            said, good = self._register(done.outputs[registration.output], run_id)
-        except Exception as error:
-            told = error if isinstance(error, MlopsError) else translate(error)
-            said, good = f"not registered: {told.message}", False
+        said, good = register(self._services.registry, registration, done.outputs, run_id, self._log.why)
         if good:
             return replace(done, result=replace(done.result, reason=f"{done.result.reason}; {said}"))
         failed = replace(done.result, state="failed", reason=said, error=said)
         return replace(done, result=failed, final=True)
 
-    def _register(self, entry: Mapping[str, Any], run_id: str | None) -> tuple[str, bool]:
-        registration = self._instance.step.register
-        registry = self._services.registry
-        assert registration is not None
-        model = entry.get("model") or {}
-        if registry is None or run_id is None or not model.get("id"):
-            why = model.get("error") or "it is no model that MLflow knows"
-            return f"output {registration.output!r} can't be registered: {why}", False
-        version = registry.register_model(registration.name, model_id=model["id"], run_id=run_id)
-        name = f"{registration.name}/{version}"
-        if registration.promote is None:
-            return f"registered {name}", True
-        message = f"pipeline {self._planner.definition.name}, run {self._log.run}"
-        promotion = registry.promote(name, to=registration.promote, message=message)
-        reasons = "; ".join(map(str, promotion.reasons))
-        if promotion.status == "refused":
-            return f"promotion of {name} to {registration.promote} refused: {reasons}", False
-        verb = {"pending": "waits for approval to become"}.get(promotion.status, "promoted to")
-        return f"{name} {verb} {registration.promote}", True
-
-    def _publish(self, outcome: Outcome, result: StepResult, published: Published, began_ns: int) -> None:
-        """Write the record, unless what it would stand for is not certain."""
+    def _published(self, done: Done, outcome: Outcome, published: Published, began_ns: int) -> Done:
+        """Write the record, register, and write that down too; a step that is refused in the end leaves no record."""
         found = self._decision.found
         assert found is not None
+        record = self._record(done.result, outcome, published, began_ns)
+        if record is None:
+            return self._registered(done, done.result.run_id)
+        label = self._planner.label(self._instance)
+        cache = self._planner.cache
+        open_mark = {REGISTERED: False} if self._instance.step.register else {}
+        key = cache.publish(found.base, label, record | open_mark)
+        done = self._registered(done, done.result.run_id)
+        if done.result.state != "succeeded":
+            cache.withdraw(key, found.record)
+            return done
+        if open_mark:
+            cache.publish(found.base, label, record | {REGISTERED: True})
+        if self._services.tracker is not None and done.result.run_id is not None:
+            self._services.tracker.set_tags(done.result.run_id, {"mlops.cache.key": key})
+        return done
+
+    def _record(
+        self, result: StepResult, outcome: Outcome, published: Published, began_ns: int
+    ) -> dict[str, Any] | None:
+        """Make the step's record; None where what it would stand for is not certain."""
         doubt = self._doubt(outcome, published, began_ns)
         if doubt:
             self._log.append({"event": "note", "name": result.name, "text": f"not cached: {doubt}"})
-            return
+            return None
         modules = self._planner.cache.modules(outcome.modules or ())
-        record = {
+        return {
             "parts": dict(self._decision.parts),
             "modules": modules,
             "outputs": dict(outcome.outputs),
@@ -336,9 +310,6 @@ class Attempt:
             "seconds": result.seconds,
             "notebook": result.notebook,
         }
-        key = self._planner.cache.publish(found.base, self._planner.label(self._instance), record)
-        if self._services.tracker is not None and result.run_id is not None:
-            self._services.tracker.set_tags(result.run_id, {"mlops.cache.key": key})
 
     def _doubt(self, outcome: Outcome, published: Published, began_ns: int) -> str:
         """Say why the result may not belong to the key, if so: something was edited while the step ran."""

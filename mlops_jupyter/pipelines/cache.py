@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_jupyter.digest import digest_file
+from mlops_jupyter.pipelines.registration import REGISTERED
 from mlops_jupyter.store import ObjectStore, key_of
 
 SCHEMA = 2
@@ -42,6 +43,11 @@ class Found:
     base: str
     record: Mapping[str, Any] | None
     newest: Mapping[str, Any] | None
+
+    @property
+    def unregistered(self) -> bool:
+        """Whether a crash came between the step and registering its model."""
+        return self.record is not None and self.record.get(REGISTERED) is False
 
 
 def canonical_key(document: Any) -> str:
@@ -133,6 +139,18 @@ class Cache:
         newest = {name: document[name] for name in ("key", "parts", "modules", "pipeline_run")}
         self._store.put_record(_NEWEST, canonical_key(label), newest)
         return key
+
+    def withdraw(self, key: str, before: Mapping[str, Any] | None) -> None:
+        """Take a record back, for one that was there before it if there was.
+
+        Args:
+            key: What :meth:`publish` gave.
+            before: The record of that key before; None where there was none.
+        """
+        if before is None:
+            self._store.remove_record(_RECORDS, key)
+        else:
+            self._store.put_record(_RECORDS, key, dict(before))
 
     def _module_sets(self, base: str) -> list[list[str]]:
         known = self._store.get_record(_MODULES, base)

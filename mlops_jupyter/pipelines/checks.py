@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
+from mlops_jupyter.config import Policy
 from mlops_jupyter.errors import DefinitionError
 from mlops_jupyter.pipelines.definition import Definition, Step
 from mlops_jupyter.pipelines.expressions import Reference, references, whole_reference
@@ -190,6 +191,29 @@ def check_given(definition: Definition, params: Mapping[str, Any]) -> None:
                     f"and {settled_value!r} is not",
                     f"give step {step.name!r} a value of that type",
                 )
+
+
+def check_promotions(definition: Definition, policy_for: Callable[[str, str], Policy | None]) -> None:
+    """Refuse a matrix step that promotes each of its models where no gate lets the best of them win.
+
+    Args:
+        definition: The pipeline.
+        policy_for: Gives the promotion policy of a model and an alias.
+
+    Raises:
+        DefinitionError: Whichever setting ended last would hold the alias.
+    """
+    for step in definition.steps.values():
+        asked = step.register
+        if asked is None or asked.promote is None or step.matrix is None:
+            continue
+        policy = policy_for(asked.name, asked.promote)
+        if policy is None or not any(gate.beats == asked.promote for gate in policy.gates):
+            raise DefinitionError(
+                f"{definition.file.name}: step {step.name!r} promotes every setting of its matrix to "
+                f"{asked.promote}, so the last to end would hold it",
+                f'promote in a step below that chooses, or give its policy a gate {{beats = "{asked.promote}", …}}',
+            )
 
 
 def _check_cycles(definition: Definition, document: Located) -> None:

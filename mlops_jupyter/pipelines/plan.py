@@ -203,7 +203,8 @@ class Planner:
         if found.record:
             run = found.record.get("run_id") or found.record["pipeline_run"]
             text = f"same code, parameters and inputs as run {run[:8] if found.record.get('run_id') else run}"
-            return Decision("cached", text, parts, found)
+            unfinished = ", whose model is still to be registered" if found.unregistered else ""
+            return Decision("cached", text + unfinished, parts, found)
         if found.newest is None:
             return Decision("run", "never run", parts, found)
         modules = self.cache.modules(found.newest["modules"])

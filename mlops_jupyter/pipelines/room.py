@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from mlops_jupyter.commands import Option, command
+from mlops_jupyter.config import Policy
 from mlops_jupyter.display import Table
 from mlops_jupyter.errors import DefinitionError, NotFoundError, UsageError, ValueRefused
 from mlops_jupyter.pipelines import checks, definition, events
-from mlops_jupyter.pipelines.attempt import Registry, Services, Tracker, result_outputs
+from mlops_jupyter.pipelines.attempt import Services, Tracker, result_outputs
 from mlops_jupyter.pipelines.definition import Definition
 from mlops_jupyter.pipelines.masking import SHORTEST
 from mlops_jupyter.pipelines.parameters import given
 from mlops_jupyter.pipelines.plan import Planner
+from mlops_jupyter.pipelines.registration import Registry
 from mlops_jupyter.pipelines.results import GraphResult, PipelineResult, PlannedStep, PlanResult
 from mlops_jupyter.pipelines.run import Options, PipelineRun
 from mlops_jupyter.store import ObjectStore
@@ -34,6 +36,7 @@ class Pipelines:
         prepare: Makes the state's folder; called before anything is written.
         notify: Takes progress events.
         place: The object store as a URL, for kernels; None for the folder in the state's.
+        policy_for: Gives the promotion policy of a model and an alias.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Pipelines:
         prepare: Callable[[], None] = lambda: None,
         notify: Callable[[Mapping[str, Any]], None] = lambda event: None,
         place: str | None = None,
+        policy_for: Callable[[str, str], Policy | None] = lambda model, alias: None,
     ) -> None:
         self._root = root
         self._state = state
@@ -55,6 +59,7 @@ class Pipelines:
         self._prepare = prepare
         self._notify = notify
         self._place = place
+        self._policy_for = policy_for
 
     @command("pipeline run", long=True)
     def run(
@@ -207,6 +212,7 @@ class Pipelines:
         found = definition.load(file)
         values = given(found.params, params, found.name)
         checks.check_given(found, values)
+        checks.check_promotions(found, self._policy_for)
         return Planner(found, values, self._store, force)
 
     def _services(self) -> Services:

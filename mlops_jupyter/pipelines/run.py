@@ -14,12 +14,13 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mlops_jupyter.errors import MlopsError, translate
+from mlops_jupyter.errors import ExecutionError, MlopsError, translate
 from mlops_jupyter.locks import held
 from mlops_jupyter.pipelines import events
 from mlops_jupyter.pipelines.attempt import Attempt, Services, result_outputs
 from mlops_jupyter.pipelines.execute import Cancellation
 from mlops_jupyter.pipelines.plan import Decision, Instance, Planner
+from mlops_jupyter.pipelines.registration import REGISTERED, register
 from mlops_jupyter.pipelines.results import GOOD, PipelineResult, State, StepResult
 from mlops_jupyter.pipelines.watchdog import Watchdog
 
@@ -236,8 +237,8 @@ class PipelineRun:
         result = self._results[instance.name]
         try:
             decision = self.planner.decide(instance, self._published)
-            if decision.action == "run":
-                return self._run(instance, decision)
+            if decision.action == "run" or (decision.found and decision.found.unregistered):
+                return self._locked(instance, decision)
             return self._without_running(instance, decision)
         except Exception as error:
             told = error if isinstance(error, MlopsError) else translate(error)
@@ -250,6 +251,9 @@ class PipelineRun:
         if record is None:
             self._published[instance.name] = None
             return result
+        said = self._registered_late(instance, decision, record)
+        if said:
+            result = replace(result, reason=f"{decision.reason}; {said}")
         self._published[instance.name] = record["outputs"]
         self.services.note_cached(self.planner, instance, record, self._parent, self._log)
         return replace(
@@ -260,11 +264,33 @@ class PipelineRun:
             notebook=record.get("notebook"),
         )
 
-    def _run(self, instance: Instance, decision: Decision) -> StepResult:
+    def _registered_late(self, instance: Instance, decision: Decision, record: Mapping[str, Any]) -> str:
+        """Register and promote the model of a step that a crash cut short just before; else nothing.
+
+        Returns:
+            What became of it.
+
+        Raises:
+            ExecutionError: It was refused; the step will be run again next time.
+        """
+        registration, found = instance.step.register, decision.found
+        if registration is None or found is None or not found.unregistered:
+            return ""
+        run_id = record.get("run_id")
+        said, good = register(self.services.registry, registration, record["outputs"], run_id, self._log.why)
+        if not good:
+            self.planner.cache.withdraw(record["key"], None)
+            raise ExecutionError(said, "the executed notebook is kept; change the step, or the policy")
+        kept = {key: value for key, value in record.items() if key not in ("schema", "key")}
+        self.planner.cache.publish(found.base, self.planner.label(instance), kept | {REGISTERED: True})
+        self.services.finish(run_id, "FINISHED", self._log)
+        return said
+
+    def _locked(self, instance: Instance, decision: Decision) -> StepResult:
         assert decision.found is not None
         lock = self.services.state / "pipelines" / "locks" / f"{decision.found.base}.lock"
         with held(lock, self._cancellation.wait) as waited:
-            if waited and not decision.forced:
+            if decision.action == "cached" or (waited and not decision.forced):
                 # Whoever held the lock has probably done this very step.
                 decision = self.planner.decide(instance, self._published)
                 if decision.action != "run":

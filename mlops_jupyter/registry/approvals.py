@@ -13,7 +13,7 @@ from typing import Any
 from mlops_jupyter.actor import Actor
 from mlops_jupyter.config import Approvals, Config, Policy
 from mlops_jupyter.errors import ConflictError, DeniedError, MlopsError, NotFoundError, ValueRefused
-from mlops_jupyter.registry.gates import Outcome, evaluate, policy_for
+from mlops_jupyter.registry.gates import Outcome, evaluate
 from mlops_jupyter.registry.ledger import Event, Writing
 from mlops_jupyter.registry.requests import Request, requests_in
 from mlops_jupyter.registry.results import PromotionResult
@@ -82,7 +82,7 @@ class Promotions:
         return tuple(outcomes)
 
     def _policy(self, model: str, alias: str) -> Policy:
-        return policy_for(self._config.policies, model, alias) or Policy()
+        return self._config.policy_for(model, alias) or Policy()
 
     def ask_for(self, ledger: Writing, version: Version, alias: str, message: str) -> PromotionResult:
         """Promote a version, or note a request where the policy asks for approvals.
@@ -121,10 +121,16 @@ class Promotions:
         elif missing < 1:  # the last approval was written, and what was to follow it was not
             self.move(ledger, version, data | {"message": request.message, "request": request_id})
             return PromotionResult("promoted", *result, (), request_id)
-        roles = policy.approvals.roles
-        who = f" by {' or '.join(roles)}" if roles else ""
+        return PromotionResult("pending", *result, self._needed(policy.approvals, missing, request_id), request_id)
+
+    def _needed(self, approvals: Approvals, missing: int, request_id: str) -> tuple[str, ...]:
+        who = f" by {' or '.join(approvals.roles)}" if approvals.roles else ""
         needed = f"{missing} approval{'s' if missing != 1 else ''}{who} needed: mlops approve {request_id}"
-        return PromotionResult("pending", *result, (needed,), request_id)
+        people = {name for role in approvals.roles for name in self._config.roles.get(role, ())}
+        if approvals.roles and len(people) < missing:
+            have = ", ".join(sorted(people)) or "nobody"
+            return needed, f"only {have} can give them: [roles] in mlops.toml lists who may"
+        return (needed,)
 
     def _waiting(self, ledger: Writing, version: Version, alias: str) -> Request | None:
         for known in requests_in(ledger.events(version.model)):
@@ -163,7 +169,7 @@ class Promotions:
         gates = self.gates(policy, version)
         previous = self._versions.aliases(version.model).get(request.alias)
         if self._actor.name not in request.approvals:
-            ledger.append("promotion.approved", request.model, {"request": request.id, "message": message})
+            ledger.append("promotion.approved", request.model, request.facts() | {"message": message})
         result = (version.model, version.version, request.alias, previous, gates)
         if missing > 0:
             return PromotionResult("pending", *result, (f"{missing} more needed",), request.id)
@@ -178,7 +184,10 @@ class Promotions:
     def _may_approve(self, request: Request, approvals: Approvals) -> None:
         me = self._actor.name
         if approvals.not_author and me == request.actor:
-            raise DeniedError(f"{me} has asked for this promotion", "somebody else must approve it")
+            raise DeniedError(
+                f"{me} has asked for this promotion",
+                "somebody else must approve it, unless its policy in mlops.toml says not_author = false",
+            )
         roles = self._config.roles
         if approvals.roles and not any(me in roles.get(role, ()) for role in approvals.roles):
             raise DeniedError(
@@ -201,7 +210,7 @@ class Promotions:
             ConflictError: The request waits no longer.
         """
         request = pending(ledger, request_id)
-        ledger.append("promotion.rejected", request.model, {"request": request_id, "message": message})
+        ledger.append("promotion.rejected", request.model, request.facts() | {"message": message})
         return request
 
     def move(self, ledger: Writing, version: Version, data: Mapping[str, Any]) -> None:

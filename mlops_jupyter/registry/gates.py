@@ -6,10 +6,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from fnmatch import fnmatchcase
 from typing import Any
 
-from mlops_jupyter.config import Gate, Policy
+from mlops_jupyter.config import Gate
 
 
 @dataclass(frozen=True)
@@ -29,23 +28,6 @@ class Outcome:
     def to_json(self) -> dict[str, Any]:
         """Give the three fields."""
         return {"gate": self.gate, "passed": self.passed, "reason": self.reason}
-
-
-def policy_for(policies: tuple[Policy, ...], model: str, alias: str) -> Policy | None:
-    """Find what a promotion must hold to.
-
-    Args:
-        policies: The settings' policies, in their order.
-        model: The registered model.
-        alias: Where it is to go.
-
-    Returns:
-        The first policy whose patterns match both; None when none does.
-    """
-    for policy in policies:
-        if fnmatchcase(model, policy.models) and fnmatchcase(alias, policy.alias):
-            return policy
-    return None
 
 
 def evaluate(gate: Gate, metrics: Mapping[str, float], holder: Mapping[str, float] | None) -> Outcome:

@@ -21,7 +21,7 @@ from typing import Any
 from mlops_jupyter.actor import Actor
 from mlops_jupyter.errors import IntegrityError, StoreError, translate
 from mlops_jupyter.locks import Lock
-from mlops_jupyter.tracking.embedded import _on_network
+from mlops_jupyter.tracking.embedded import on_network
 
 FILE = "ledger.db"
 LOCK = "ledger.lock"
@@ -235,7 +235,7 @@ class Ledger:
         connection = None
         try:
             connection = _connect(str(self._path))
-            if not _on_network(self._state):
+            if not on_network(self._state):
                 _write_ahead(connection)
             connection.execute("PRAGMA synchronous=FULL")
             connection.executescript(_SCHEMA)

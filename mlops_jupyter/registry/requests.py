@@ -40,6 +40,10 @@ class Request:
         """The version that it is about."""
         return self.model, self.version
 
+    def facts(self) -> dict[str, Any]:
+        """Give what an event about it says of it: which request, for which version and alias."""
+        return {"request": self.id, "version": self.version, "alias": self.alias}
+
     def row(self) -> dict[str, Any]:
         """Give what a list of requests shows.
 

@@ -15,7 +15,6 @@ from mlops_jupyter.config import Config
 from mlops_jupyter.display import Message, Table
 from mlops_jupyter.errors import AmbiguousError, ConflictError, NotFoundError, UsageError
 from mlops_jupyter.registry.approvals import Promotions, decision, holder_before
-from mlops_jupyter.registry.gates import policy_for
 from mlops_jupyter.registry.ledger import Ledger
 from mlops_jupyter.registry.requests import requests_in
 from mlops_jupyter.registry.results import ChainVerdict, ModelDetails, PromotionResult
@@ -179,7 +178,7 @@ class Registry:
         gates = []
         for policy in self._config.policies:
             alias = policy.alias
-            if policy is policy_for(self._config.policies, version.model, alias):
+            if policy is self._config.policy_for(version.model, alias):
                 gates += [(alias, outcome) for outcome in self._promotions.gates(policy, version)]
         history = tuple(event.row() for event in self._ledger.entries(version.model))
         return ModelDetails(facts, tuple(gates), history)
@@ -276,12 +275,13 @@ class Registry:
         return Message(f"request {id} for {request.model}/{request.version} is rejected", data)
 
     @command("rollback")
-    def rollback(self, name: str, *, alias: Annotated[str, Completes("alias")]) -> PromotionResult:
+    def rollback(self, name: str, *, alias: Annotated[str, Completes("alias")], message: Why = "") -> PromotionResult:
         """Give an alias back to the version that held it before, as the ledger has it.
 
         Args:
             name: The registered model.
             alias: The alias.
+            message: Why; kept in the ledger.
 
         Returns:
             The version that holds it now.
@@ -291,7 +291,7 @@ class Registry:
             IntegrityError: The ledger was tampered with.
 
         Example:
-            mlops rollback churn --alias champion
+            mlops rollback churn --alias champion -m "drifting since Monday"
         """
         with self._ledger.writing() as ledger:
             self._promotions.settle(ledger)
@@ -302,7 +302,8 @@ class Registry:
                     f"no version of {name} held {alias!r} before", "`audit` shows what the ledger knows"
                 )
             version = self._versions.get(name, before)
-            data = decision(version, alias, present, (), f"rollback from version {present}")
+            why = f"rollback from version {present}" + (f": {message}" if message else "")
+            data = decision(version, alias, present, (), why)
             self._promotions.move(ledger, version, data | {"rollback": True})
         return PromotionResult("promoted", name, version.version, alias, present)
 
@@ -325,7 +326,7 @@ class Registry:
         rows = [event.row() for event in self._ledger.entries(name)]
         if name is not None and not rows:
             self._versions.resolve(name)
-        keys = ("seq", "time", "kind", "actor", "model", "version", "alias", "message", "reasons")
+        keys = ("seq", "time", "kind", "actor", "model", "version", "alias", "request", "message", "reasons")
         return Table(rows, {key: key for key in keys}, empty="the ledger is empty")
 
     @command("audit verify")

@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +62,11 @@ class _Open:
 _open = _Open()
 # The step's run, once it has been asked for.
 _steps: dict[str, ActiveRun] = {}
+
+
+def open_runs() -> Sequence[ActiveRun]:
+    """Give the runs of ours that are open in this thread, the outermost first."""
+    return tuple(_open.here)
 
 
 def active_run() -> ActiveRun | None:

@@ -54,7 +54,7 @@ def create(state: Path) -> None:
     aside = state / f".{DATABASE}.{uuid.uuid4().hex}.part"
     try:
         _fill(aside)
-        if not _on_network(state):
+        if not on_network(state):
             with _connection(aside) as connection:
                 connection.execute("PRAGMA journal_mode=WAL")
         _put_in_place(aside, database)
@@ -93,7 +93,15 @@ def _connection(path: Path) -> Iterator[sqlite3.Connection]:
         connection.close()
 
 
-def _on_network(folder: Path) -> bool:
+def on_network(folder: Path) -> bool:
+    """Tell whether a folder lies on a network file system, where SQLite's WAL can't be used.
+
+    Args:
+        folder: The folder, absolute.
+
+    Returns:
+        Whether it does; False where the system does not say.
+    """
     if sys.platform != "linux":
         return False
     best, kind = "", ""

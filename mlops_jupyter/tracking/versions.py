@@ -153,11 +153,6 @@ class Versions:
         """Let an alias name a version, in the place of the one it named."""
         self._tracking.client.set_registered_model_alias(name, alias, str(version))
 
-    @answers
-    def drop_alias(self, name: str, alias: str) -> None:
-        """Take an alias away."""
-        self._tracking.client.delete_registered_model_alias(name, alias)
-
 
 def check_alias(alias: str) -> None:
     """Refuse what MLflow would not take as an alias.

@@ -116,9 +116,18 @@ def test_help_is_there_in_every_form(notebook):
 def test_tab_completes(notebook, typed, expected):
     """Tab knows verbs, their second words, flags, choices and variables."""
     notebook.good("some_variable = 1")
-    assert set(expected) <= set(notebook.complete(typed))
     shown = notebook.complete(typed)
+    assert set(expected) <= set(shown)
     assert "some_variable" not in shown or "some_variable" in expected
+    assert "print" not in shown, "Python's own names would bury ours"
+
+
+def test_tab_leaves_python_to_ipython(notebook):
+    """On other lines, and in the expression behind NAME=, Tab is IPython's; an assigned magic is still ours."""
+    notebook.good("some_variable = 1")
+    assert "some_variable" in " ".join(notebook.complete("%mlops log metric loss=some_var"))
+    assert "some_variable" in notebook.complete("some_var")
+    assert "promote" in notebook.complete("x = 1\nr = %mlops pro")
 
 
 def test_tab_knows_what_the_workspace_holds(notebook):

@@ -3,8 +3,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from test_pipeline_support import project, states, step
+
+from mlops_jupyter.errors import DefinitionError
 
 HEAD = "from mlops_jupyter import load, log_metric, log_model, output"
 TRAIN = """
@@ -73,3 +78,67 @@ def test_an_equal_model_stops_what_follows(project, workspace):
         "train[strength=2]": "succeeded",
         "choose": "cached",
     }
+
+
+CRASH = """
+import os, sys
+from mlops_jupyter import Workspace
+from mlops_jupyter.pipelines import attempt
+real = attempt.register
+def register(*args):
+    {before}
+    real(*args)
+    os._exit(9)
+attempt.register = register
+Workspace.open(sys.argv[1]).pipelines.run(sys.argv[2])
+"""
+
+
+@pytest.mark.parametrize("before", ["pass", "os._exit(9)"], ids=["after registering", "before registering"])
+def test_a_crash_around_registering_makes_one_version(project, workspace, before):
+    """The step is not run again, and its model is registered and promoted once, wherever the crash came."""
+    code = CRASH.format(before=before)
+    died = subprocess.run([sys.executable, "-c", code, str(project.folder), str(project.file)], check=False)
+    assert died.returncode == 9
+    again = workspace.pipelines.run(project.file)
+    assert set(states(again).values()) == {"cached"}
+    assert "churn/1 promoted to champion" in step(again, "choose").reason
+    from mlflow import MlflowClient
+
+    client = MlflowClient(workspace.tracking.uri)
+    (version,) = client.search_model_versions("name='churn'")
+    assert client.get_model_version_by_alias("churn", "champion").version == version.version
+    assert client.get_run(version.run_id).info.status == "FINISHED"
+    third = step(workspace.pipelines.run(project.file), "choose")
+    assert "churn" not in third.reason
+
+
+def test_a_refusal_after_a_crash_fails_the_step_and_leaves_no_record(project, workspace):
+    """A gate that refuses what a crash had left unpromoted is told as a failure, and the step runs again next time."""
+    code = CRASH.format(before="os._exit(9)")
+    subprocess.run([sys.executable, "-c", code, str(project.folder), str(project.file)], check=False)
+    policy = project.folder / "mlops.toml"
+    policy.write_text(policy.read_text().replace("min = 0.5", "min = 0.95"))
+    from mlops_jupyter import Workspace
+
+    stricter = Workspace.open(project.folder)
+    refused = step(stricter.pipelines.run(project.file), "choose")
+    assert refused.state == "failed"
+    assert "0.95" in refused.reason
+    assert {s.name: s.action for s in stricter.pipelines.plan(project.file).steps}["choose"] == "run"
+
+
+def test_a_matrix_promotes_only_where_the_order_does_not_matter(project, workspace):
+    """Without a gate that lets the best win, the last setting to end would be champion: refused beforehand."""
+    project.write(
+        "name: real\nsteps:\n"
+        "  train:\n    notebook: train.ipynb\n    params: {strength: '${matrix.strength}'}\n"
+        "    matrix: {strength: [1, 2]}\n    register: {name: churn, output: model, promote: champion}\n"
+    )
+    with pytest.raises(DefinitionError, match="train"):
+        workspace.pipelines.plan(project.file)
+    policy = project.folder / "mlops.toml"
+    policy.write_text(policy.read_text().replace("}]", '}, {beats = "champion", metric = "accuracy"}]'))
+    from mlops_jupyter import Workspace
+
+    assert len(Workspace.open(project.folder).pipelines.plan(project.file).steps) == 2

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_jupyter.config import Gate, Policy
-from mlops_jupyter.registry.gates import evaluate, policy_for
+from mlops_jupyter.config import Config, Gate, Policy
+from mlops_jupyter.registry.gates import evaluate
 
 NAN = math.nan
 
@@ -70,10 +71,17 @@ def test_lower_is_better_mirrors_higher_is_better(value: float, other: float) ->
 def test_the_first_policy_that_matches_holds() -> None:
     """Order in the file decides; patterns are of names and aliases."""
     policies = (Policy("churn*", "champion"), Policy("*", "champion"), Policy("*", "*"))
-    assert policy_for(policies, "churn-eu", "champion") is policies[0]
-    assert policy_for(policies, "fraud", "champion") is policies[1]
-    assert policy_for(policies, "fraud", "challenger") is policies[2]
-    assert policy_for(policies[:2], "fraud", "challenger") is None
+    config = Config(Path(), "", policies=policies)
+    assert config.policy_for("churn-eu", "champion") is policies[0]
+    assert config.policy_for("fraud", "champion") is policies[1]
+    assert config.policy_for("fraud", "challenger") is policies[2]
+    assert Config(Path(), "", policies=policies[:2]).policy_for("fraud", "challenger") is None
+
+
+def test_another_case_is_no_way_around_a_policy() -> None:
+    """`Champion` is held to what is asked of `champion`; MLflow tells them apart, people don't."""
+    policies = (Policy("*", "champion"),)
+    assert Config(Path(), "", policies=policies).policy_for("fraud", "Champion") is policies[0]
 
 
 @pytest.mark.parametrize(
