@@ -12,6 +12,7 @@ from typing import Any, TextIO
 from mlops_jupyter.commands import Command, find, parse_words
 from mlops_jupyter.display import Shown, document_of, dump, safe_text
 from mlops_jupyter.errors import MlopsError, UsageError, translate
+from mlops_jupyter.handbook import as_help
 from mlops_jupyter.progress import Progress
 from mlops_jupyter.session import HELP, SESSION_COMMANDS, Handbook
 from mlops_jupyter.workspace import COMMANDS as WORKSPACE_COMMANDS
@@ -63,9 +64,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _carry_out(words: list[str], options: _Globals) -> Shown:
-    words = _take_globals(words, options)
-    if words in ([], ["-h"], ["--help"]):
-        words = ["help"]
+    words = as_help(COMMANDS, _take_globals(words, options)) or ["help"]
     if words == ["--version"]:
         words = ["version"]
     if words[0] in SESSION_VERBS and not _is_ours(words):
@@ -75,14 +74,12 @@ def _carry_out(words: list[str], options: _Globals) -> Shown:
         )
     if words == ["version"]:
         return _version()
-    if words[-1] in ("-h", "--help") and len(words) > 1:
-        words = ["help", *words[:-1]]
     if words[0] == "help" and words[1:2] and words[1] in SESSION_VERBS and not _is_ours(words[1:]):
         raise UsageError(f"{words[1]!r} is a notebook's verb", f"in a notebook: %mlops help {' '.join(words[1:])}")
     found, rest = find(COMMANDS, words)
     arguments = parse_words(found, rest)
     if found.verb == "help":
-        result: Shown = found.call(Handbook(COMMANDS, PREFIX), arguments)
+        result: Shown = found.call(Handbook(COMMANDS, PREFIX, _USAGE, _ABOUT), arguments)
         return result
     from mlops_jupyter.workspace import Workspace
 
@@ -96,6 +93,16 @@ def _carry_out(words: list[str], options: _Globals) -> Shown:
 
 
 SESSION_VERBS = {verb.split()[0] for verb in SESSION_COMMANDS} | {"run"}
+_USAGE = "usage: mlops [--workspace DIR] [--json] [--debug] VERB …"
+_ABOUT = f"""  --workspace DIR  the project's folder; else the nearest above with mlops.toml or .mlops/
+  --json           one JSON document on standard output, also when the answer is no
+  --debug          the whole traceback of an error
+  --version        what is installed
+
+Exit codes: 0 done, or a promotion that waits; 1 the answer is no; 2 the request was wrong; 3 a store is away, locked or
+full; 130 interrupted.
+
+In a notebook, after %load_ext mlops_jupyter, there are also: {", ".join(sorted(SESSION_VERBS - {"help"}))}."""
 
 
 def _is_ours(words: list[str]) -> bool:

@@ -282,12 +282,22 @@ def find(commands: Mapping[str, Command], words: Sequence[str]) -> tuple[Command
     head = words[0] if words else ""
     below = [verb for verb in commands if verb.startswith(head + " ")]
     if head and below:
-        raise UsageError(f"{head} needs one more word", "one of: " + ", ".join(below))
+        raise _no_second_word(head, words[1:], below)
+    if head.startswith("-"):
+        raise UsageError(f"there is no option {head!r} before a verb", "`mlops help` lists what there is")
     near = difflib.get_close_matches(head, {verb.split()[0] for verb in commands}, 1)
     raise NotFoundError(
         f"there is no verb {head!r}",
         f"did you mean {near[0]!r}?" if near else "`mlops help` lists what there is",
     )
+
+
+def _no_second_word(head: str, rest: Sequence[str], below: Sequence[str]) -> UsageError:
+    listed = "one of: " + ", ".join(below)
+    if not rest or rest[0].startswith("-"):
+        return UsageError(f"{head} needs one more word", listed)
+    near = difflib.get_close_matches(f"{head} {rest[0]}", below, 1)
+    return UsageError(f"there is no verb {head + ' ' + rest[0]!r}", f"did you mean {near[0]!r}?" if near else listed)
 
 
 def parse_words(command: Command, words: Sequence[str], base: Path | None = None) -> dict[str, Any]:
@@ -310,11 +320,25 @@ def parse_words(command: Command, words: Sequence[str], base: Path | None = None
     try:
         given = vars(parser.parse_intermixed_args(list(words)))
     except (UsageError, argparse.ArgumentError, TypeError) as error:
+        unknown = _unknown_option(command, words)
+        if unknown:
+            raise unknown from None
         said = error.message if isinstance(error, UsageError) else str(error)
         raise UsageError(f"{command.verb}: {said.removeprefix('argument ')}", f"usage: {command.usage()}") from None
     # A default of argparse can't be told from a word that was typed, so it has none: None means "not given".
     present = {name: value for name, value in given.items() if value not in (None, [])}
     return _complete(command, present, base)
+
+
+def _unknown_option(command: Command, words: Sequence[str]) -> UsageError | None:
+    known = [flag for parameter in command.parameters for flag in parameter.flags]
+    for word in words:
+        option = word.partition("=")[0]
+        if word.startswith("--") and option not in known:
+            near = difflib.get_close_matches(option, known, 1)
+            meant = f"did you mean {near[0]}? " if near else ""
+            return UsageError(f"{command.verb}: there is no option {option}", f"{meant}usage: {command.usage()}")
+    return None
 
 
 def _add(parser: argparse.ArgumentParser, parameter: Parameter) -> None:
@@ -398,7 +422,7 @@ def coerce(command: Command, parameter: Parameter, value: Any, base: Path | None
 
 
 def _label(parameter: Parameter) -> str:
-    return parameter.name.upper() if parameter.positional else parameter.flags[-1]
+    return parameter.name.upper() if parameter.positional else "/".join(parameter.flags)
 
 
 def _metavar(parameter: Parameter) -> str:

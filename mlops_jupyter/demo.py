@@ -29,7 +29,7 @@ class DemoResult(Shown):
         folder: The project.
         pipeline: The pipeline's result.
         runs: The runs that its steps made, now or when they were cached.
-        model: The champion, if there is one.
+        model: The version that these steps made, if one did.
         tracking: The URI of the store that the runs are in; None for the project's own.
     """
 
@@ -84,9 +84,14 @@ def _few(metrics: Mapping[str, Any]) -> str:
 
 
 def _model(model: Mapping[str, Any]) -> list[Block]:
-    facts = {"best model": f"{model['model']}/{model['version']}", "alias": ALIAS, "run": model["run_id"]}
+    held = ALIAS in model["aliases"]
+    facts = {"best model": f"{model['model']}/{model['version']}", "run": model["run_id"]}
+    facts |= {"alias": ALIAS} if held else {}
     gates = [gate for gate in model["gates"] if gate.get("alias", ALIAS) == ALIAS]
     blocks: list[Block] = [Heading("Model"), Pairs(facts)]
+    if not held:
+        said = f"it was promoted when these steps ran; another version is {ALIAS} now"
+        return [*blocks, Note(f"{said}: {_tool('mlops')} model {NAME}@{ALIAS}")]
     for gate in gates:
         if gate["passed"]:
             blocks.append(Note(f"promoted because {gate['gate']} holds: {gate['reason']}", "good"))

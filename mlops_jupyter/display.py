@@ -306,8 +306,11 @@ def _grid_text(block: Grid) -> str:
     lines = [safe_text(block.title)] if block.title else []
     if not block.rows:
         return "\n".join([*lines, safe_text(block.empty)])
+    # Nothing stands to the right of the last column, so a sentence there may be longer.
+    room = dict.fromkeys(block.columns, 60) | dict.fromkeys(list(block.columns)[-1:], 120)
     cells = [
-        [_clip(safe_text(_cell(key, row.get(key)).replace("\n", " "))) for key in block.columns] for row in block.rows
+        [_clip(safe_text(_cell(key, row.get(key)).replace("\n", " ")), room[key]) for key in block.columns]
+        for row in block.rows
     ]
     labels = [safe_text(label) for label in block.columns.values()]
     widths = [max(map(len, column)) for column in zip(labels, *cells, strict=True)]
@@ -323,7 +326,7 @@ def _grid_text(block: Grid) -> str:
     return "\n".join(lines)
 
 
-def _clip(text: str, width: int = 60) -> str:
+def _clip(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from mlops_jupyter.commands import Command, Completes, collect, command, find
 from mlops_jupyter.display import Block, Code, Shown
-from mlops_jupyter.errors import NotFoundError
+from mlops_jupyter.errors import MlopsError, NotFoundError
 
 
 @dataclass(frozen=True, repr=False)
@@ -39,11 +39,15 @@ class Handbook:
     Args:
         commands: What the door has.
         prefix: What is typed before a verb there.
+        usage: How a line of the door is put together.
+        about: What is to be known of the door besides its verbs.
     """
 
-    def __init__(self, commands: Mapping[str, Command], prefix: str) -> None:
+    def __init__(self, commands: Mapping[str, Command], prefix: str, usage: str = "", about: str = "") -> None:
         self._commands = commands
         self._prefix = prefix
+        self._usage = usage
+        self._about = about
 
     @command("help")
     def help(self, verb: Annotated[list[str], Completes("verb")] = []) -> Guide:  # noqa: B006
@@ -62,7 +66,8 @@ class Handbook:
             mlops help promote
         """
         if not verb:
-            return Guide("", overview(self._commands, self._prefix), tuple(self._commands))
+            parts = (self._usage, overview(self._commands, self._prefix), self._about)
+            return Guide("", "\n\n".join(filter(None, parts)), tuple(self._commands))
         words = " ".join(verb).split()
         below = [name for name in self._commands if name.startswith(" ".join(words) + " ")]
         if below and " ".join(words) not in self._commands:
@@ -72,6 +77,26 @@ class Handbook:
         if rest:
             raise NotFoundError(f"there is no verb {' '.join(words)!r}", f"`help {found.verb}` shows its use")
         return Guide(found.verb, describe(found, self._prefix), (found.verb,))
+
+
+def as_help(commands: Mapping[str, Command], words: Sequence[str]) -> list[str]:
+    """Turn ``VERB … --help`` into ``help VERB``.
+
+    Args:
+        commands: What the door has.
+        words: What was typed.
+
+    Returns:
+        The words of the verb ``help``, or those that were typed where no help was asked for.
+    """
+    if not words or words[-1] not in ("-h", "--help"):
+        return list(words)
+    before = list(words[:-1])
+    try:
+        return ["help", *find(commands, before)[0].verb.split()]
+    except MlopsError:
+        # A group (`pipeline --help`), nothing at all, or a word that is no verb: `help` knows what to say.
+        return ["help", *before]
 
 
 #: Verb → command: ``help`` itself.

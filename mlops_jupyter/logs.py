@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -45,10 +46,10 @@ class Logs:
         Example:
             %mlops log param depth=3 optimizer=adamw
         """
-        values = self._evaluated(pairs, words=True, check=lambda name, value: _scalar("param", name, value))
+        values = self._scalars("param", pairs)
         run = active.require_run()
         present = self._workspace().runs.get(run.run_id).params if len(values) > 1 else {}
-        taken = [name for name in values if name in present and present[name] != str(_plain(values[name]))]
+        taken = [name for name in values if name in present and present[name] != str(values[name])]
         # The one that is refused comes first, so that its refusal leaves the others unwritten.
         return self._log({name: values[name] for name in (*taken, *values)}, active.log_param)
 
@@ -93,8 +94,11 @@ class Logs:
         Example:
             %mlops log tag stage=baseline
         """
-        values = self._evaluated(pairs, words=True, check=lambda name, value: _scalar("tag", name, value))
-        return self._log(values, active.log_tag)
+        return self._log(self._scalars("tag", pairs), active.log_tag)
+
+    def _scalars(self, kind: str, pairs: Sequence[str]) -> dict[str, Any]:
+        values = self._evaluated(pairs, words=True, check=partial(active.as_scalar, kind))
+        return {name: active.as_scalar(kind, name, value) for name, value in values.items()}
 
     def _evaluated(self, pairs: Sequence[str], *, words: bool, check: Callable[[str, Any], object]) -> dict[str, Any]:
         """Evaluate and check all pairs, before any is written: a mistake in the second must not leave half a line."""
@@ -112,7 +116,10 @@ class Logs:
     def _log(self, values: Mapping[str, Any], write: Callable[[str, Any], None]) -> Message:
         for name, value in values.items():
             write(name, value)
-        shown = {name: _plain(value) for name, value in values.items()}
+        shown = {
+            name: value if isinstance(value, str | int | float | bool | None) else str(value)
+            for name, value in values.items()
+        }
         return Message(", ".join(f"{name} = {value}" for name, value in shown.items()), shown)
 
     @command("log model", needs="session")
@@ -253,16 +260,3 @@ class Logs:
             run.tracking.put_text(run.run_id, value, name)
 
         return self._log(self._evaluated(pairs, words=True, check=check), write)
-
-
-def _plain(value: Any, *, text: bool = True) -> Any:
-    value = value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
-    return value if not text or isinstance(value, str | int | float | bool | None) else str(value)
-
-
-def _scalar(kind: str, name: str, value: Any) -> None:
-    if not isinstance(_plain(value, text=False), str | int | float | bool | None):
-        raise ValueRefused(
-            f"{kind} {name!r} is a {type(value).__name__}",
-            f"a {kind} is a str, number, bool or None; log other things as data, text or an artifact",
-        )

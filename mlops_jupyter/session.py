@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from mlops_jupyter import environment
 from mlops_jupyter.commands import Completes, Option, collect, command
 from mlops_jupyter.display import Block, Grid, Message, Note, Shown
-from mlops_jupyter.errors import ConflictError, MlopsError, NotFoundError, translate
+from mlops_jupyter.errors import ConflictError, MlopsError, NotFoundError, UsageError, translate
 from mlops_jupyter.handbook import HELP as HELP
 from mlops_jupyter.handbook import Handbook as Handbook
 from mlops_jupyter.journal import Journal
@@ -285,10 +285,13 @@ class Session:
 
         Raises:
             NotFoundError: There is no such snapshot, or it has no such name.
+            UsageError: The prefix makes no names.
 
         Example:
             %mlops restore before-tuning --only X --only y
         """
+        if prefix and not prefix.isidentifier():
+            raise UsageError(f"--as {prefix}: no variable's name begins like that", "try --as old_")
         loaded = self.workspace.snapshots.load(self._snapshot_ref(snapshot), only=only, namespace=self.namespace)
         before = set(user_variables(self.namespace))
         values = {prefix + name: value for name, value in loaded.values.items()}

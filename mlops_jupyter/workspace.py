@@ -16,7 +16,7 @@ from mlops_jupyter.commands import Option, collect, command
 from mlops_jupyter.config import FILE, STATE, Config
 from mlops_jupyter.demo import DemoResult
 from mlops_jupyter.display import Block, Heading, Message, Note, Pairs, Shown
-from mlops_jupyter.errors import NotFoundError, UsageError, translate
+from mlops_jupyter.errors import UsageError, translate
 from mlops_jupyter.pipelines.room import Pipelines
 from mlops_jupyter.registry.ledger import Ledger
 from mlops_jupyter.registry.room import Registry
@@ -54,6 +54,7 @@ class Status(Shown):
             "workspace": f"{facts['workspace']} ({facts['why']})",
             "tracking": f"{facts['tracking']} ({facts['tracking_why']})",
             "experiment": facts["experiment"],
+            "you": facts["actor"],
             "active run": f"{run['name']} ({run['run_id'][:8]})" if run else "none",
             "latest snapshot": (latest["name"] or latest["snapshot"]) if latest else "none",
             "open requests": facts["open_requests"],
@@ -170,6 +171,7 @@ class Workspace:
             "tracking": self.tracking.shown_uri,
             "tracking_why": self.config.tracking_why,
             "experiment": self.config.experiment,
+            "actor": self.actor.name,
             "active_run": {"run_id": run.run_id, "name": run.name} if run else None,
             "latest_snapshot": self._ask(problems, self._latest_snapshot),
             "backlog": 0,
@@ -270,15 +272,9 @@ class Workspace:
         result = project.pipelines.run(folder / demo_project.PIPELINE, params=values)
         steps = [step for step in result.to_json()["steps"] if step["run_id"]]
         runs = [project.runs.get(step["run_id"]).row() | {"name": step["name"]} for step in steps]
-        return DemoResult(folder, result, runs, project.champion(demo_project.NAME), project.tracking.shown_uri)
-
-    def champion(self, name: str) -> Mapping[str, Any] | None:
-        """Give what holds the alias ``champion`` of a model, with its gates, or None."""
-        try:
-            facts: Mapping[str, Any] = self.registry.show(f"{name}@champion").to_json()
-        except NotFoundError:
-            return None
-        return facts
+        made = project.registry.made_by([step["run_id"] for step in steps]) if result.ok else None
+        model = project.registry.show(made.ref).to_json() if made else None
+        return DemoResult(folder, result, runs, model, project.tracking.shown_uri)
 
     @contextmanager
     def run(

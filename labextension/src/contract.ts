@@ -27,7 +27,7 @@ export interface ICommands {
   reject: { id: string; message: string };
   requests: Record<string, never>;
   restore: { snapshot: string; only?: string[]; prefix?: string };
-  rollback: { name: string; alias: string };
+  rollback: { name: string; alias: string; message?: string };
   runs: { filter?: string; order_by?: string; limit?: number; experiment?: string };
   show: { snapshot: string };
   snapshot: { name?: string; message?: string };

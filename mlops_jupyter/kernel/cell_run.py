@@ -50,6 +50,8 @@ def rewrite(lines: list[str]) -> list[str]:
     if not words or words[0] != "run":
         return lines
     rest = words[1] if len(words) > 1 else ""
+    if rest.split()[-1:] in (["-h"], ["--help"]):
+        return lines  # whoever asks for help does not mean the cell to be executed
     call = f"get_ipython().run_line_magic('mlops', {'run ' + rest!r})\n"
     return [call, *lines[1:]]
 
@@ -145,7 +147,10 @@ class CellRuns:
         """
         session = self._session
         pairs = [expressions.split(pair) for pair in param]
-        values = {key: expressions.evaluate(key, text, session.namespace, words=True) for key, text in pairs}
+        values = {
+            key: active.as_scalar("param", key, expressions.evaluate(key, text, session.namespace, words=True))
+            for key, text in pairs
+        }
         opened = session.begin(name, experiment=experiment, nested=nested, tags=tag)
         try:
             opened.tracking.put_text(opened.run_id, self._recorder.source, CELL_SOURCE)

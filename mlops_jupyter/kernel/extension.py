@@ -13,10 +13,11 @@ from IPython.display import display
 from mlops_jupyter.commands import find, parse_words
 from mlops_jupyter.config import find_workspace
 from mlops_jupyter.errors import MlopsError, translate
-from mlops_jupyter.handbook import Handbook
+from mlops_jupyter.handbook import Handbook, as_help
 from mlops_jupyter.journal import Journal
 from mlops_jupyter.kernel.cell_run import CELL_COMMANDS, CellRuns, rewrite, split_words
 from mlops_jupyter.kernel.completion import Completer
+from mlops_jupyter.kernel.discarded import is_discarded
 from mlops_jupyter.kernel.recorder import Recorder
 from mlops_jupyter.kernel.told import MlopsMagicError
 from mlops_jupyter.session import COMMANDS as SESSION_AND_WORKSPACE
@@ -39,7 +40,7 @@ class Extension:
         self.shell = shell
         self.journal = Journal()
         self.recorder = Recorder(self.journal)
-        self.handbook = Handbook(COMMANDS, PREFIX)
+        self.handbook = Handbook(COMMANDS, PREFIX, "a line %mlops VERB …, or %%mlops run … on top of a cell")
         self._session: Session | None = None
         self._cell_runs: CellRuns | None = None
         self._stamp: tuple[Any, ...] | None = None
@@ -124,7 +125,7 @@ class Extension:
         Raises:
             MlopsError: What is wrong, and what to do.
         """
-        found, rest = find(COMMANDS, list(words) or ["status"])
+        found, rest = find(COMMANDS, as_help(COMMANDS, words) or ["status"])
         if found.verb == "help":
             return found.call(self.handbook, parse_words(found, rest))
         session = self.session
@@ -135,7 +136,14 @@ class Extension:
 
     def _line_magic(self) -> Any:
         def mlops(line: str) -> Any:
-            return self._answer(line)
+            # A line that ends with a semicolon is one whose value is not to be shown, in IPython.
+            wanted = line.rstrip().removesuffix(";")
+            result = self._answer(wanted)
+            if wanted != line.rstrip():
+                return None
+            if line.split()[:1] != ["log"] and is_discarded(self.shell.ast_node_interactivity):
+                display(result)  # type: ignore[no-untyped-call]
+            return result
 
         mlops.__doc__ = self._doc()
         return mlops
@@ -165,7 +173,9 @@ class Extension:
 
     def _run_cell(self, line: str, cell: str) -> Any:
         """Serve ``%%mlops`` where no input transformer saw it: called by other code, or with another verb."""
-        words = line.split(maxsplit=1)
+        words = line.split()
+        if words[-1:] in (["-h"], ["--help"]):
+            return self._answer(line)
         if not words or words[0] != "run":
             verb = words[0] if words else "without a verb"
             raise MlopsMagicError(

@@ -20,7 +20,7 @@ from mlops_jupyter.pipelines.registration import REGISTERED, Registry, register
 from mlops_jupyter.pipelines.results import StepResult
 from mlops_jupyter.pipelines.watchdog import Watchdog
 from mlops_jupyter.tracking.context import relative
-from mlops_jupyter.tracking.records import ENVIRONMENT, GIT_COMMIT, GIT_DIRTY, NOTEBOOK
+from mlops_jupyter.tracking.records import CACHE_SOURCE, ENVIRONMENT, GIT_COMMIT, GIT_DIRTY, NOTEBOOK
 
 _LONGEST_PARAM = 500
 Status = Literal["FINISHED", "FAILED", "KILLED"]
@@ -130,7 +130,7 @@ class Services:
             "mlops.pipeline_run": log.run,
             "mlops.step": instance.name,
             "mlops.cache.key": record["key"],
-            "mlops.cache.source": source,
+            CACHE_SOURCE: source,
         }
         self.finish(self.begin(instance.name, parent, tags, {}, log), "FINISHED", log)
 

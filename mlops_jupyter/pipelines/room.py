@@ -206,7 +206,7 @@ class Pipelines:
             "cached": "cached",
             "failed": "failed",
         }
-        return Table(rows, columns, empty="no runs yet: `mlops pipeline run FILE` makes one")
+        return Table(rows, columns, empty=f"no runs yet in {self._root}: `mlops pipeline run FILE` makes one")
 
     def _planner(self, file: Path, params: Mapping[str, Any], force: bool) -> Planner:
         found = definition.load(file)

@@ -127,9 +127,10 @@ class Promotions:
         who = f" by {' or '.join(approvals.roles)}" if approvals.roles else ""
         needed = f"{missing} approval{'s' if missing != 1 else ''}{who} needed: mlops approve {request_id}"
         people = {name for role in approvals.roles for name in self._config.roles.get(role, ())}
+        people -= {self._actor.name} if approvals.not_author else set()
         if approvals.roles and len(people) < missing:
-            have = ", ".join(sorted(people)) or "nobody"
-            return needed, f"only {have} can give them: [roles] in mlops.toml lists who may"
+            have = f"only {', '.join(sorted(people))}" if people else "nobody"
+            return needed, f"{have} can give {'it' if missing == 1 else 'them'}: [roles] in mlops.toml lists who may"
         return (needed,)
 
     def _waiting(self, ledger: Writing, version: Version, alias: str) -> Request | None:

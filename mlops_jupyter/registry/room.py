@@ -7,6 +7,7 @@ the next writer. One writer at a time holds the ledger, so two promotions can't 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from mlops_jupyter.actor import Actor
@@ -20,7 +21,7 @@ from mlops_jupyter.registry.requests import requests_in
 from mlops_jupyter.registry.results import ChainVerdict, ModelDetails, PromotionResult
 from mlops_jupyter.tracking.active import active_run
 from mlops_jupyter.tracking.client import Tracking
-from mlops_jupyter.tracking.records import NOTEBOOK, Run, json_numbers
+from mlops_jupyter.tracking.records import NOTEBOOK, Run, Version, json_numbers
 from mlops_jupyter.tracking.runs import Runs
 from mlops_jupyter.tracking.versions import Versions, check_alias
 
@@ -144,7 +145,9 @@ class Registry:
             for version in self._versions.all()
         ]
         columns = {"model": "model", "version": "version", "aliases": "aliases", "created": "created"}
-        return Table(rows, columns | {"run_id": "run"}, empty="no models yet: `register NAME` makes one")
+        return Table(
+            rows, columns | {"run_id": "run"}, empty=f"no models yet in {self._config.root}: `register NAME` makes one"
+        )
 
     @command("model")
     def show(self, model: Model) -> ModelDetails:
@@ -182,6 +185,18 @@ class Registry:
                 gates += [(alias, outcome) for outcome in self._promotions.gates(policy, version)]
         history = tuple(event.row() for event in self._ledger.entries(version.model))
         return ModelDetails(facts, tuple(gates), history)
+
+    def made_by(self, run_ids: Sequence[str]) -> Version | None:
+        """Find the newest version that was made from one of some runs.
+
+        Args:
+            run_ids: The runs.
+
+        Returns:
+            The version; None where none was.
+        """
+        made = [version for version in self._versions.all() if version.run_id in run_ids]
+        return max(made, key=lambda version: version.created or "", default=None)
 
     @command("promote")
     def promote(

@@ -188,7 +188,8 @@ class Snapshots:
         every = self._readable()
         found = {one.id: one for one in every if one.id in prefixed or (ref and one.name == ref)}
         if len(found) > 1:
-            raise AmbiguousError(f"{len(found)} snapshots go by {ref!r}", [*found])
+            candidates = [f"{one.id} ({one.name or 'no name'}, {one.created[:19]})" for one in found.values()]
+            raise AmbiguousError(f"{len(found)} snapshots go by {ref!r}; @last is the newest of all", candidates)
         for one in found.values():
             return one
         for known in prefixed:  # there, and damaged: say so
@@ -293,7 +294,9 @@ def _row(found: Manifest) -> dict[str, Any]:
 def _nearest(ref: str, every: Sequence[Manifest]) -> str:
     if not every:
         return _NONE_YET
-    known = [name for one in every for name in (one.name, one.id) if name]
+    known = list(dict.fromkeys(name for one in every for name in (one.name, one.id) if name))
+    if any(one.id.startswith(ref) for one in every if ref):
+        return f"a prefix of an id has {_SHORTEST_PREFIX} characters or more"
     near = difflib.get_close_matches(ref[:80], known, n=3, cutoff=0.5)
     if near:
         return "did you mean " + " or ".join(near) + "?"

@@ -148,7 +148,7 @@ def begin(
     if around is not None and not nested:
         raise ConflictError(
             f"run {around.name!r} is active already",
-            "add --nested to make a child of it, or end it with %mlops end",
+            "add --nested (nested=True in Python) to make a child of it, or end it with %mlops end",
         )
     with _without_a_run_to_resume():
         run = mlflow.start_run(
@@ -275,6 +275,26 @@ def as_metric(name: str, value: object) -> float:
         ) from error
 
 
+def as_scalar(kind: str, name: str, value: object) -> str | int | float | bool | None:
+    """Give the value of a param or a tag as Python has it, or refuse it.
+
+    Args:
+        kind: ``param`` or ``tag``, for the message.
+        name: Its name, for the message.
+        value: The value; numpy's and torch's scalars too.
+
+    Raises:
+        ValueRefused: It is no str, number, bool or None.
+    """
+    plain = value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
+    if not isinstance(plain, str | int | float | bool | None):
+        raise ValueRefused(
+            f"{kind} {name!r} is a {type(value).__name__}",
+            f"a {kind} is a str, number, bool or None; log other things as data, text or an artifact",
+        )
+    return plain
+
+
 @answers
 def log_metric(name: str, value: object, step: int | None = None) -> None:
     """Write one number of a metric to the active run.
@@ -307,12 +327,7 @@ def log_param(name: str, value: object) -> None:
         ConflictError: No run is active, or the parameter has another value already.
         ValueRefused: The value is none of these.
     """
-    plain = value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
-    if not isinstance(plain, str | int | float | bool | None):
-        raise ValueRefused(
-            f"param {name!r} is a {type(value).__name__}",
-            "a param is a str, number, bool or None; log other things as data, text or an artifact",
-        )
+    plain = as_scalar("param", name, value)
     run = require_run()
     try:
         run.tracking.client.log_param(run.run_id, name, plain)

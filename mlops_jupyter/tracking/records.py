@@ -14,6 +14,7 @@ SNAPSHOT = "mlops.snapshot"
 GIT_COMMIT = "mlops.git.commit"
 GIT_DIRTY = "mlops.git.dirty"
 ENVIRONMENT = "mlops.env"
+CACHE_SOURCE = "mlops.cache.source"
 
 
 def iso(milliseconds: int | float | None) -> str | None:
@@ -52,6 +53,7 @@ class Run:
             "params": dict(self.params),
             "metrics": json_numbers(self.metrics),
             "notebook": self.tags.get(NOTEBOOK),
+            "cached_from": self.tags.get(CACHE_SOURCE),
         }
 
 

@@ -34,7 +34,7 @@ from mlops_jupyter.tracking.records import (
 )
 
 CELL_SOURCE = "mlops/cell.py"
-_EMPTY = "no runs yet: put %%mlops run on top of a cell, or type `mlops demo DIR`"
+_FIRST = "put %%mlops run on top of a cell, or type `mlops demo DIR`"
 
 
 @dataclass(frozen=True, repr=False)
@@ -141,7 +141,7 @@ class Runs:
         if limit < 1:
             raise UsageError(f"runs: --limit takes 1 or more, not {limit}", "try --limit 50")
         runs = self.find(filter, order_by=order_by, limit=limit, experiment=experiment)
-        return _RunTable([run.row() for run in runs])
+        return _RunTable([run.row() for run in runs], self._tracking.config.root)
 
     def find(
         self,
@@ -166,12 +166,13 @@ class Runs:
             UsageError: The filter or the order can't be read.
             NotFoundError: There is no such experiment.
         """
-        if not self._tracking.exists():
-            return []
         order = [order_by] if order_by else ["attributes.start_time DESC"]
-        experiments = self._experiments(experiment)
         try:
-            return self._pages(experiments, filter_string, order, limit)
+            if not self._tracking.exists():
+                return _none(filter_string, order, experiment)
+            return self._pages(self._experiments(experiment), filter_string, order, limit)
+        except NotFoundError:
+            raise
         except MlopsError as error:
             if error.exit_code == 2:
                 raise UsageError(
@@ -229,12 +230,14 @@ class Runs:
             latest = self.find(limit=1)
             if latest:
                 return latest[0]
-            raise NotFoundError("there is no run yet", _EMPTY.removeprefix("no runs yet: "))
+            raise NotFoundError("there is no run yet", _FIRST)
         if not self._tracking.exists():
-            raise NotFoundError(f"there is no run {ref!r}", _EMPTY.removeprefix("no runs yet: "))
+            raise NotFoundError(f"there is no run {ref!r}", _FIRST)
         found = self._by_id(ref) or self._by_name(ref)
         if not found:
-            raise NotFoundError(f"there is no run {ref!r}", "`runs` lists them; @last is the newest")
+            short = re.fullmatch(r"[0-9a-f]{1,5}", ref)
+            prefix = "; a prefix of an id has six characters or more" if short else ""
+            raise NotFoundError(f"there is no run {ref!r}", f"`runs` lists them; @last is the newest{prefix}")
         if len(found) > 1:
             candidates = [f"{run.run_id[:12]} ({run.name}, {run.started})" for run in found]
             raise AmbiguousError(f"{ref!r} is the name of {len(found)} runs", candidates)
@@ -340,18 +343,31 @@ class Runs:
         return sorted((point.step, point.value) for point in points if point.value == point.value)
 
 
+@answers
+def _none(filter_string: str, order: list[str], experiment: str | None) -> list[Run]:
+    """Give the runs of a store that was never written to: none, after what was asked for has been checked."""
+    if filter_string or order != ["attributes.start_time DESC"]:
+        from mlflow.utils.search_utils import SearchUtils
+
+        SearchUtils.parse_search_filter(filter_string)
+        SearchUtils.parse_order_by_for_search_runs(order[0])
+    if experiment is not None:
+        raise NotFoundError(f"there is no experiment {experiment!r}", "there is no run yet, and so no experiment")
+    return []
+
+
 class _RunTable(Table):
     """Runs as a table whose columns are what the runs have in them."""
 
-    def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        super().__init__(rows, {}, empty=_EMPTY)
+    def __init__(self, rows: Sequence[Mapping[str, Any]], root: Path) -> None:
+        super().__init__(rows, {}, empty=f"no runs yet in {root}: {_FIRST}")
 
     def blocks(self) -> Sequence[Block]:
         """Give the table: the few metrics and parameters that most runs have, as columns."""
         columns = {"short": "run", "name": "name", "status": "status", "started": "started", "took": "took"}
-        flat = [dict(row) | {"short": row["run_id"][:8], "took": seconds_text(row["seconds"])} for row in self.rows]
+        flat = [dict(row) | _shown(row) for row in self.rows]
         for kind in ("metrics", "params"):
-            for name in _commonest(self.rows, kind, 5):
+            for name in _commonest(flat, kind, 5):
                 columns[f"{kind}.{name}"] = name
                 for row in flat:
                     row[f"{kind}.{name}"] = row[kind].get(name)
@@ -369,6 +385,17 @@ class _RunTable(Table):
                 plain |= {f"{kind}.{name}": value for name, value in row[kind].items()}
             flat.append(plain)
         return pd.DataFrame(flat)
+
+
+def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what a row looks like: a reused step says so, and references to what steps published are left out."""
+    reused = row["cached_from"]
+    return {
+        "short": row["run_id"][:8],
+        "took": "" if reused else seconds_text(row["seconds"]),
+        "status": f"cached ({reused[:8]})" if reused else row["status"],
+        "params": {name: value for name, value in row["params"].items() if "mlops://" not in value},
+    }
 
 
 def _commonest(rows: Sequence[Mapping[str, Any]], kind: str, most: int) -> list[str]:

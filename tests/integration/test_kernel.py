@@ -618,3 +618,44 @@ def test_a_client_without_our_package_finds_everything(notebook, workspace, root
     found = json.loads(python(code, root).splitlines()[-1])
     assert found[:4] == ["portable", "FINISHED", {"auc": 0.9}, {"depth": "3"}]
     assert found[4:] == ["notebooks/work.ipynb", 1, [3]]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Lines in the middle of a cell
+
+
+def test_a_refusal_in_the_middle_of_a_cell_is_seen(notebook):
+    """A line whose value nobody looks at shows its result itself; an assigned one, and the last, once as ever."""
+    shown = notebook.good("%mlops runs --limit 1\nx = 1")
+    assert shown.text.count("run_id") or "run" in shown.text
+    assert notebook.good("r = %mlops runs --limit 1\nx = 1").text == ""
+    assert notebook.good("%mlops runs --limit 1;").text == ""
+    last = notebook.good("x = 1\n%mlops status").text
+    assert last.count("workspace") == 1
+    looped = notebook.good("for _ in range(2):\n    %mlops status\n")
+    assert looped.text.count("workspace") == 2
+
+
+def test_logging_in_the_middle_of_a_cell_is_silent(notebook):
+    """A loop that logs a thousand numbers does not print a thousand lines."""
+    told = notebook.good(
+        "%%mlops run --name quiet-loop\nfor i in range(3):\n    %mlops log metric m=i --step {i}\nx = 1"
+    )
+    assert told.text.count("m=") == 0
+    assert "FINISHED" in told.text
+
+
+def test_help_on_a_cell_magic_does_not_run_the_cell(notebook):
+    """`%%mlops run --help` shows the use of run and leaves the cell alone."""
+    told = notebook.good("%%mlops run --help\nnever_assigned = 1")
+    assert "%mlops run" in told.text
+    assert notebook.value("'never_assigned' in globals()") is False
+    assert "--to ALIAS" in notebook.good("%mlops promote --help").text
+    assert "%%mlops run" in notebook.good("%mlops -h").text
+
+
+def test_a_param_that_is_refused_opens_no_run(notebook):
+    """`--param` is checked before the run begins, so that no FAILED run is left of a typo."""
+    before = len(notebook.value("[r['run_id'] for r in get_ipython().run_line_magic('mlops', 'runs')]"))
+    assert is_told(notebook.run("%%mlops run --param n=[1,2]\n1"), "param 'n'", "list")
+    assert len(notebook.value("[r['run_id'] for r in get_ipython().run_line_magic('mlops', 'runs')]")) == before

@@ -316,6 +316,8 @@ def test_a_promotion_waits_for_its_approvals(opening: Opening, model):
     row = people["ann"].registry.requests().rows[0]
     assert (row["state"], row["actor"], row["approvals"]) == ("promoted", "ann", ["bob", "cid"])
     assert people["ann"].status().to_json()["open_requests"] == 0
+    told = people["ann"].registry.audit(model).rows[2]
+    assert (told["version"], told["alias"], told["request"]) == (1, "champion", asked.request)
     who = [(row["kind"], row["actor"]) for row in people["ann"].registry.audit(model).rows]
     assert who[1:] == [
         ("promotion.requested", "ann"),
@@ -333,6 +335,16 @@ def test_asking_twice_is_one_request(opening: Opening, model):
     asked = [people["ann"].registry.promote(model, to="champion").request for _ in range(2)]
     assert asked[0] == asked[1]
     assert len(people["ann"].registry.requests().rows) == 1
+
+
+def test_a_role_that_nobody_has_is_told_when_it_is_asked_for(opening: Opening, model):
+    """A request that can never be approved says so at once, and who could."""
+    people = People(opening, policy(approvals='{count = 1, roles = ["lead"]}') + '[roles]\nlead = ["ann"]\n')
+    add(people["bob"], model)
+    own = people["ann"].registry.promote(model, to="champion")
+    assert own.status == "pending"
+    assert "nobody can give it" in " ".join(own.reasons)
+    assert len(people["bob"].registry.promote(model, to="champion").reasons) == 1
 
 
 def test_the_author_may_approve_where_the_policy_lets_them(opening: Opening, model):

@@ -559,3 +559,57 @@ def test_the_embedded_store_is_what_mlflow_s_own_words_open(tmp_path):
         tmp_path,
     )
     assert names.split() == ["ours", "kept"]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Help and mistyped words
+
+
+def test_help_tells_what_every_verb_shares(here, tmp_path):
+    """The overview has the options of all verbs, the exit codes, and what only a notebook has."""
+    told = here("--help", cwd=tmp_path).out
+    for word in ("usage: mlops", "--workspace DIR", "--json", "--debug", "--version", "130 interrupted", "snapshot"):
+        assert word in told, word
+    assert here("-h", cwd=tmp_path).out == here("help", cwd=tmp_path).out == told
+    assert here("promote", "churn", "--help", cwd=tmp_path).out == here("help", "promote", cwd=tmp_path).out
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        (("runs", "--limt", "3"), "there is no option --limt", "did you mean --limit?"),
+        (("pipeline", "rn"), "there is no verb 'pipeline rn'", "did you mean 'pipeline run'?"),
+        (("--workspce", "x"), "there is no option '--workspce'", "`mlops help`"),
+        (("demo", "-p", "data"), "-p/--param/--params takes K=V, not 'data'", "usage: demo"),
+    ],
+)
+def test_a_mistyped_word_is_told_with_the_nearest(here, tmp_path, words, message, hint):
+    """What was probably meant is named, for verbs, second words and options."""
+    done = here(*words, cwd=tmp_path)
+    assert done.code == 2
+    assert message in done.err
+    assert hint in done.err
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Workspaces that hold nothing yet
+
+
+def test_an_empty_answer_names_its_workspace(here, tmp_path):
+    """Whoever looks in the wrong folder sees which one was looked in."""
+    for words in (("runs",), ("models",), ("pipeline", "history")):
+        assert str(tmp_path) in here(*words, cwd=tmp_path).out, words
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("runs", "--experiment", "nope"),
+        ("runs", "--filter", "metrics.auc >"),
+        ("runs", "--order-by", "foo bar baz"),
+    ],
+)
+def test_a_wrong_question_is_wrong_in_an_empty_workspace_too(here, tmp_path, words):
+    """A filter that can't be read is refused before there is anything to filter, and nothing is made."""
+    assert here(*words, cwd=tmp_path).code == 2
+    assert list(tmp_path.iterdir()) == []

@@ -152,7 +152,8 @@ def test_name_of_two_snapshots_lists_both(room, take):
     ids = {take({}, name="same").snapshot for _ in range(2)}
     with pytest.raises(AmbiguousError) as caught:
         room.resolve("same")
-    assert set(caught.value.candidates) == ids
+    assert {candidate.split()[0] for candidate in caught.value.candidates} == ids
+    assert all("(same, 20" in candidate for candidate in caught.value.candidates)
 
 
 def test_prefix_shorter_than_six_names_nothing(room, take):
