@@ -12,6 +12,7 @@ from mlops_jupyter.commands import Completes, Option, command
 from mlops_jupyter.display import Message
 from mlops_jupyter.errors import UsageError, ValueRefused
 from mlops_jupyter.tracking import active
+from mlops_jupyter.tracking.values import as_metric, as_scalar
 from mlops_jupyter.workspace import Workspace
 
 Role = Literal["train", "test", "holdout"]
@@ -75,7 +76,7 @@ class Logs:
         def write(name: str, value: Any) -> None:
             active.log_metric(name, value, step)
 
-        return self._log(self._evaluated(pairs, words=False, check=active.as_metric), write)
+        return self._log(self._evaluated(pairs, words=False, check=as_metric), write)
 
     @command("log tag", needs="session")
     def log_tag(self, pairs: list[str]) -> Message:
@@ -97,8 +98,8 @@ class Logs:
         return self._log(self._scalars("tag", pairs), active.log_tag)
 
     def _scalars(self, kind: str, pairs: Sequence[str]) -> dict[str, Any]:
-        values = self._evaluated(pairs, words=True, check=partial(active.as_scalar, kind))
-        return {name: active.as_scalar(kind, name, value) for name, value in values.items()}
+        values = self._evaluated(pairs, words=True, check=partial(as_scalar, kind))
+        return {name: as_scalar(kind, name, value) for name, value in values.items()}
 
     def _evaluated(self, pairs: Sequence[str], *, words: bool, check: Callable[[str, Any], object]) -> dict[str, Any]:
         """Evaluate and check all pairs, before any is written: a mistake in the second must not leave half a line."""

@@ -22,6 +22,7 @@ from mlops_jupyter.session import Session
 from mlops_jupyter.tracking import active
 from mlops_jupyter.tracking.active import ActiveRun
 from mlops_jupyter.tracking.runs import CELL_SOURCE
+from mlops_jupyter.tracking.values import as_scalar
 
 _MAGIC = "%%mlops"
 
@@ -148,7 +149,7 @@ class CellRuns:
         session = self._session
         pairs = [expressions.split(pair) for pair in param]
         values = {
-            key: active.as_scalar("param", key, expressions.evaluate(key, text, session.namespace, words=True))
+            key: as_scalar("param", key, expressions.evaluate(key, text, session.namespace, words=True))
             for key, text in pairs
         }
         opened = session.begin(name, experiment=experiment, nested=nested, tags=tag)

@@ -63,8 +63,7 @@ class Snapshots:
         """Capture a namespace, and what is known of how it came to be.
 
         Args:
-            namespace: The live namespace, or a part of it; names that are not the user's are left
-                out.
+            namespace: The live namespace, or a part of it; names that are not the user's are left out.
             name: What to call the snapshot; several may have the same name.
             message: What to say of it.
             cells: The journal of what has run: ``id order source outcome seconds started`` each.
