@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, TextIO
+from types import FrameType
+from typing import NoReturn, TextIO
 
 from mlops_jupyter.commands import Command, find, parse_words
 from mlops_jupyter.display import Shown, document_of, dump, safe_text
@@ -44,23 +46,19 @@ def main(words: Sequence[str] | None = None) -> int:
     with _stdout_kept_clean() as out:
         try:
             result = _carry_out(list(sys.argv[1:] if words is None else words), options)
-            _print(result, options, out)
-            return 0 if result.ok else 1
-        except KeyboardInterrupt:
-            _tell(MlopsError("interrupted", "what was finished is kept; run it again to go on"), options, out)
-            return INTERRUPTED
-        except BrokenPipeError:
-            # Whoever read our output has gone, as after `mlops runs | head`; Python would complain again at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
-            return 0
-        except Exception as error:
+        except KeyboardInterrupt as interrupt:
+            code = interrupt.code if isinstance(interrupt, _Terminated) else INTERRUPTED
+            error = MlopsError("interrupted", "what was finished is kept; run it again to go on")
+            return _tell(error, code, options, out)
+        except Exception as problem:
             if options.debug:
                 import traceback
 
                 traceback.print_exc(file=sys.stderr)
-            ours = translate(error)
-            _tell(ours, options, out)
-            return ours.exit_code
+            ours = translate(problem)
+            return _tell(ours, ours.exit_code, options, out)
+        text = dump(document_of(result)) if options.json else str(result)
+        return _write(text, 0 if result.ok else 1, out)
 
 
 def _carry_out(words: list[str], options: _Globals) -> Shown:
@@ -141,20 +139,36 @@ def _version() -> Shown:
     return Message(f"mlops-jupyter {__version__}", {"version": __version__}, "info")
 
 
-def _print(result: Shown, options: _Globals, out: TextIO) -> None:
-    text = dump(document_of(result)) if options.json else str(result)
-    print(text, file=out)
-    out.flush()
-
-
-def _tell(error: MlopsError, options: _Globals, out: TextIO) -> None:
-    if options.json:
-        print(dump(error.to_json()), file=out)
+def _write(text: str, code: int, out: TextIO) -> int:
+    """Print an answer, and give the exit code that it comes with."""
+    try:
+        print(text, file=out)
         out.flush()
-        return
-    print(safe_text(f"{PREFIX}: {error.message}"), file=sys.stderr)
-    if error.hint:
-        print(safe_text(error.hint), file=sys.stderr)
+    except BrokenPipeError:
+        # Whoever read our output has gone, as after `mlops runs | head`; the answer is what it was.
+        _silence(out)
+    except OSError as error:
+        _silence(out)
+        ours = translate(error)
+        return _tell(ours, ours.exit_code, _Globals(), out)
+    return code
+
+
+def _silence(out: TextIO) -> None:
+    # What could not be written waits in the buffer, and Python would complain of it again at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
+
+
+def _tell(error: MlopsError, code: int, options: _Globals, out: TextIO) -> int:
+    """Tell an error, and give the exit code."""
+    if options.json:
+        return _write(dump(error.to_json()), code, out)
+    # Nobody may be listening, or the disk that the errors go to may be full: the exit code says it too.
+    with suppress(OSError):
+        print(safe_text(f"{PREFIX}: {error.message}"), file=sys.stderr)
+        if error.hint:
+            print(safe_text(error.hint), file=sys.stderr)
+    return code
 
 
 @contextmanager
@@ -166,7 +180,7 @@ def _stdout_kept_clean() -> Iterator[TextIO]:
     try:
         real = os.dup(1)
         os.dup2(2, 1)
-    except OSError:  # no such descriptors: closed by the caller, or replaced by a test
+    except OSError:  # no such descriptors: replaced by whoever calls us
         yield sys.stdout
         return
     before = sys.stdout
@@ -176,16 +190,37 @@ def _stdout_kept_clean() -> Iterator[TextIO]:
         yield out
     finally:
         sys.stdout = before
-        try:
-            out.flush()
-        except BrokenPipeError:
-            pass
         os.dup2(real, 1)
-        out.close()
+        with suppress(OSError):
+            out.close()
 
 
-def run() -> Any:
+class _Terminated(KeyboardInterrupt):
+    """The process was told to end: as an interrupt, what is going on is closed in order."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.code = 128 + number
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise _Terminated(number)
+
+
+def _occupy_standard_streams() -> None:
+    """Put something behind descriptors that the caller has closed, before a database is opened under one of them."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) < 3:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - for the whole process
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
+
+
+def run() -> NoReturn:
     """Serve the console scripts ``mlops`` and ``jupyter-mlops``."""
+    _occupy_standard_streams()
+    for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+        signal.signal(number, _end)
     sys.exit(main())
 
 

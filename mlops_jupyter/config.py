@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_jupyter.environment import git_root
-from mlops_jupyter.errors import ConfigError, NotFoundError
+from mlops_jupyter.errors import ConfigError, NotFoundError, StoreError
 
 FILE = "mlops.toml"
 STATE = ".mlops"
@@ -213,6 +213,8 @@ def load(
     """
     root, why = find_workspace(call, start, environ, beside)
     file = _File(root / FILE)
+    if (root / STATE).is_file():
+        raise StoreError(f"{root / STATE} is a file, and state lies in a folder of that name", "move the file away")
     file.known_keys(file.data, {"tracking", "store", "promotion", "roles"}, "")
     uri, uri_why = _first(
         (tracking_uri, "named by the call"),
@@ -277,6 +279,8 @@ class _File:
         self.path = path
         self.data: dict[str, Any] = {}
         self.lines: list[str] = []
+        if path.is_dir():
+            raise ConfigError(f"{path.name} is a folder", "it must be a file: move the folder away")
         if not path.is_file():
             return
         try:

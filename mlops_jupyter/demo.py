@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mlops_jupyter.config import STATE
 from mlops_jupyter.display import Block, Grid, Heading, Note, Pairs, Shown
 from mlops_jupyter.errors import InternalError, UsageError, translate
 from mlops_jupyter.store import write_whole
@@ -144,7 +145,7 @@ def copy_example(folder: Path) -> None:
     names = {file.name for file in source.iterdir()}
     there = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
     # What a crash in the middle of a write has left is nobody's.
-    files = {name for name in there if not (name.startswith(".") and name.endswith(".part"))}
+    files = {name for name in there if name != STATE and not (name.startswith(".") and name.endswith(".part"))}
     ours = _is_demo(folder / PIPELINE) if PIPELINE in files else files <= names
     if not ours:
         raise UsageError(f"{folder} has other files in it", "name a new folder, or an empty one")

@@ -205,13 +205,17 @@ def _from_os(error: OSError) -> MlopsError:
 
 
 def _from_database(text: str) -> MlopsError:
-    first = text.strip().splitlines()[0] if text.strip() else "the database does not answer"
+    lines = [line for line in text.strip().splitlines() if not line.startswith("(raised as a result of")]
+    first = lines[0] if lines else "the database does not answer"
     if "locked" in text or "busy" in text:
         return StoreError(f"the database is locked: {first}", "another process is writing: try again in a moment")
     if "readonly" in text or "read-only" in text or "unable to open" in text:
         return StoreError(f"the database can't be written: {first}", "check the permissions of .mlops/")
     if "full" in text:
         return StoreError(f"the disk is full: {first}", "free some space and try again; nothing half-written stays")
+    if "disk I/O error" in text:
+        # SQLite says no more than this where the file beside the database, which readers share, can't grow.
+        return StoreError(f"the disk is full, or fails: {first}", "free some space, then try again")
     return StoreError(
         f"the database does not answer as it should: {first}",
         "check the file or server that `mlops status` names",

@@ -88,8 +88,7 @@ class Progress:
                 self._count = f"{event.get('done')}/{event['total']}"
             if event["state"] == "running" and self._live:
                 return
-            self._stream.write(("\r\x1b[K" if self._live else "") + text + "\n")
-            self._stream.flush()
+            self._say(("\r\x1b[K" if self._live else "") + text + "\n")
 
     def _tick(self) -> None:
         frames = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
@@ -104,8 +103,15 @@ class Progress:
                     )
                     line = f"{frames[turn % len(frames)]} {self._count}  {each}"
                     width = shutil.get_terminal_size().columns - 1
-                    self._stream.write("\r\x1b[K" + line[:width])
-                    self._stream.flush()
+                    self._say("\r\x1b[K" + line[:width])
         with self._lock:
-            self._stream.write("\r\x1b[K")
-            self._stream.flush()
+            self._say("\r\x1b[K")
+
+    def _say(self, text: str) -> None:
+        # A reader that has gone, or a full disk behind the stream, must not end the work that is told of.
+        if not self._quiet:
+            try:
+                self._stream.write(text)
+                self._stream.flush()
+            except (OSError, ValueError):
+                self._quiet = True

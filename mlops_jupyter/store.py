@@ -24,6 +24,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@=-]{0,200}")
 _OBJECT_STORES = frozenset(["s3", "s3a", "gs", "gcs", "abfs", "abfss", "adl", "az", "oss", "oci", "memory"])
 
 
+_COMPARED = 1 << 20
+
+
 class Folder(Protocol):
     """Where bytes lie: the few operations that a store needs of a file system."""
 
@@ -41,6 +44,9 @@ class Folder(Protocol):
 
     def size(self, name: str) -> int:
         """Give the size of ``name`` in bytes, or raise FileNotFoundError."""
+
+    def holds(self, name: str, data: bytes | memoryview) -> bool:
+        """Tell whether ``name`` holds ``data``, as far as can be told without reading it over a network."""
 
     def remove(self, name: str) -> None:
         """Take ``name`` away; no error when it is not there."""
@@ -134,6 +140,21 @@ class LocalFolder:
     def size(self, name: str) -> int:
         """Give the size of ``name`` in bytes, or raise FileNotFoundError."""
         return (self.root / name).stat().st_size
+
+    def holds(self, name: str, data: bytes | memoryview) -> bool:
+        """Tell whether ``name`` holds exactly ``data``."""
+        try:
+            with (self.root / name).open("rb") as file:
+                if os.fstat(file.fileno()).st_size != len(data):
+                    return False
+                position = 0
+                while part := file.read(_COMPARED):
+                    if part != data[position : position + len(part)]:
+                        return False
+                    position += len(part)
+                return position == len(data)
+        except FileNotFoundError:
+            return False
 
     def remove(self, name: str) -> None:
         """Take ``name`` away; no error when it is not there."""
@@ -243,6 +264,13 @@ class RemoteFolder:
         with self._answering():
             return int(self._fs.size(self._path(name)))
 
+    def holds(self, name: str, data: bytes | memoryview) -> bool:
+        """Tell whether ``name`` is as long as ``data``: that its bytes are whole is the remote system's business."""
+        try:
+            return self.size(name) == len(data)
+        except FileNotFoundError:
+            return False
+
     def remove(self, name: str) -> None:
         """Take ``name`` away; no error when it is not there."""
         with self._answering():
@@ -280,6 +308,10 @@ class MemoryFolder:
     def size(self, name: str) -> int:
         """Give the size of ``name`` in bytes, or raise FileNotFoundError."""
         return len(self.read(name))
+
+    def holds(self, name: str, data: bytes | memoryview) -> bool:
+        """Tell whether ``name`` holds exactly ``data``."""
+        return self._files.get(name) == data
 
     def remove(self, name: str) -> None:
         """Take ``name`` away; no error when it is not there."""
@@ -322,16 +354,10 @@ class ObjectStore:
         view = memoryview(data).cast("B") if memoryview(data).nbytes else memoryview(b"")
         key = key_of(view)
         name = _object_name(key)
-        # One of another length is what a copy or a disk left of it; it is written again.
-        if self._length(name) != view.nbytes:
+        # What a bad copy or a bad disk left of it is written again: to keep a value must not lead to a damaged one.
+        if not self._folder.holds(name, view):
             self._folder.write(name, view)
         return key
-
-    def _length(self, name: str) -> int | None:
-        try:
-            return self._folder.size(name)
-        except FileNotFoundError:
-            return None
 
     def get(self, key: str) -> bytes:
         """Give the bytes of a key, verified.
@@ -363,7 +389,10 @@ class ObjectStore:
 
     def size(self, key: str) -> int:
         """Give the size of an object in bytes; 0 when it is missing."""
-        return self._length(_object_name(key)) or 0
+        try:
+            return self._folder.size(_object_name(key))
+        except FileNotFoundError:
+            return 0
 
     def put_record(self, kind: str, name: str, document: dict[str, Any]) -> None:
         """Keep a JSON document under a kind and a name, in place of what was there.

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_jupyter.digest import digest_file
+from mlops_jupyter.errors import IntegrityError
 from mlops_jupyter.pipelines.registration import REGISTERED
 from mlops_jupyter.store import ObjectStore, key_of
 
@@ -109,10 +110,17 @@ class Cache:
         """
         base = canonical_key(parts)
         for names in self._module_sets(base):
-            record = self._store.get_record(_RECORDS, _key(base, self.modules(names)))
+            record = self._get(_RECORDS, _key(base, self.modules(names)))
             if record and self._whole(record, required):
                 return Found(base, record, record)
-        return Found(base, None, self._store.get_record(_NEWEST, canonical_key(label)))
+        return Found(base, None, self._get(_NEWEST, canonical_key(label)))
+
+    def _get(self, kind: str, name: str) -> dict[str, Any] | None:
+        """Give a record; one that is damaged is as good as none, since the step can be run again."""
+        try:
+            return self._store.get_record(kind, name)
+        except IntegrityError:
+            return None
 
     def modules(self, names: Iterable[str]) -> dict[str, str]:
         """Give name → digest of local modules as they are now."""
@@ -153,7 +161,7 @@ class Cache:
             self._store.put_record(_RECORDS, key, dict(before))
 
     def _module_sets(self, base: str) -> list[list[str]]:
-        known = self._store.get_record(_MODULES, base)
+        known = self._get(_MODULES, base)
         return known["sets"] if known else []
 
     def _whole(self, record: Mapping[str, Any], required: Iterable[str]) -> bool:

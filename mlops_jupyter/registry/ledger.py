@@ -149,7 +149,7 @@ class Writing:
         try:
             return self._append(kind, model, data)
         except sqlite3.Error as error:
-            raise translate(error) from error
+            raise _told(error) from error
 
     def _append(self, kind: str, model: str, data: Mapping[str, Any]) -> Event:
         last = self._connection.execute("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1").fetchone()
@@ -243,7 +243,7 @@ class Ledger:
         except sqlite3.Error as error:
             if connection is not None:
                 connection.close()
-            raise translate(error) from error
+            raise _told(error) from error
         return connection
 
     def entries(self, model: str | None = None) -> list[Event]:
@@ -271,7 +271,7 @@ class Ledger:
                 with closing(_connect(f"{self._path.as_uri()}?immutable=1", uri=True)) as connection:
                     return _read(connection, model)
         except sqlite3.Error as error:
-            raise translate(error) from error
+            raise _told(error) from error
 
     def events(self, model: str | None = None) -> list[Event]:
         """Give the events to go by.
@@ -338,6 +338,14 @@ def _connect(place: str, *, uri: bool = False) -> sqlite3.Connection:
     return connection
 
 
+def _told(error: sqlite3.Error) -> StoreError:
+    """Give the error of a database as the ledger's: which file it is, and what helps where it is damaged."""
+    ours = translate(error)
+    damaged = "`mlops status`" in ours.hint
+    hint = f"put .mlops/{FILE} back from a backup" if damaged else ours.hint
+    return StoreError(f"the ledger, {FILE}: {ours.message}", hint)
+
+
 def _write_ahead(connection: sqlite3.Connection) -> None:
     """Let readers go on while somebody writes; the database remembers it."""
     if connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
@@ -349,7 +357,12 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
 
 def _read(connection: sqlite3.Connection, model: str | None) -> list[Event]:
     where, values = ("WHERE model = ?", (model,)) if model is not None else ("", ())
-    rows = connection.execute(f"SELECT {_COLUMNS} FROM events {where} ORDER BY seq", values)
+    try:
+        rows = connection.execute(f"SELECT {_COLUMNS} FROM events {where} ORDER BY seq", values)
+    except sqlite3.OperationalError as error:
+        if "no such table" in str(error):  # the first writer is about to make it, or was killed before it had
+            return []
+        raise
     return [_event(row) for row in rows]
 
 

@@ -95,9 +95,10 @@ class Registry:
             ValueRefused: MLflow allows no such name.
         """
         with self._ledger.writing() as ledger:
-            before = {version.version for version in self._versions.all(name)}
             version = self._versions.create(name, model_id=model_id, run_id=run_id)
-            if version.version not in before:
+            noted = {e.data["version"] for e in ledger.events(name) if e.kind == "model.registered"}
+            # A crash may have come between MLflow's version and our note of it.
+            if version.version not in noted:
                 data = {"version": version.version, "run_id": run_id, "model_id": model_id}
                 ledger.append("model.registered", name, data)
         return version.version

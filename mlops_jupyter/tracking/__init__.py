@@ -47,4 +47,6 @@ def mlflow_module() -> Any:
 
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         logging.getLogger("alembic").setLevel(logging.WARNING)
+        # It logs the traceback of every error of the database, which is raised as well and told by us.
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     return mlflow

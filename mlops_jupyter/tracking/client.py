@@ -6,10 +6,9 @@ import functools
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Any, ClassVar, Literal, ParamSpec, TypeVar
 
 from mlops_jupyter.actor import os_actor
 from mlops_jupyter.config import Config
@@ -24,13 +23,46 @@ R = TypeVar("R")
 RUN_VARIABLE = "MLOPS_RUN_ID"
 
 
+class _Impatience:
+    """Lets MLflow give up on a server within seconds while a call of ours goes on: left alone, it tries for minutes.
+
+    MLflow reads this from the environment at each request. Calls may overlap in threads, so the last one to end puts
+    back what was there.
+    """
+
+    _WANTED: ClassVar = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "15"}
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._calls = 0
+        self._added: list[str] = []
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._calls:
+                self._added = [name for name in self._WANTED if name not in os.environ]
+                os.environ.update({name: self._WANTED[name] for name in self._added})
+            self._calls += 1
+
+    def __exit__(self, *problem: object) -> None:
+        with self._lock:
+            self._calls -= 1
+            if not self._calls:
+                for name in self._added:
+                    os.environ.pop(name, None)
+
+
+_impatient = _Impatience()
+
+
 def answers(method: Callable[P, R]) -> Callable[P, R]:
-    """Make a method raise our errors in the place of MLflow's and the database's."""
+    """Make a method raise our errors in the place of MLflow's and the database's, and soon."""
 
     @functools.wraps(method)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return method(*args, **kwargs)
+            with _impatient:
+                return method(*args, **kwargs)
         except Exception as error:
             ours = translate(error)
             if ours is error:
@@ -38,19 +70,6 @@ def answers(method: Callable[P, R]) -> Callable[P, R]:
             raise ours from error
 
     return call
-
-
-@contextmanager
-def _impatient() -> Iterator[None]:
-    """Let MLflow give up on a server within seconds: left alone, it tries for four minutes."""
-    wanted = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "15"}
-    added = {name: value for name, value in wanted.items() if name not in os.environ}
-    os.environ.update(added)
-    try:
-        yield
-    finally:
-        for name in added:
-            os.environ.pop(name, None)
 
 
 def hide_password(text: str) -> str:
@@ -70,6 +89,7 @@ class Tracking:
         self._config = config
         self._prepare = prepare
         self._client: Any = None
+        self._stamp: tuple[int, int] | None = None
         self._lock = threading.Lock()
 
     @property
@@ -123,13 +143,21 @@ class Tracking:
             StoreError: The store can't be opened.
         """
         with self._lock:
+            if self.is_embedded and self._client is not None and embedded.stamp(self._config.state) != self._stamp:
+                raise StoreError(
+                    f"the store {self.shown_uri} was deleted or replaced while this process had it open",
+                    "put it back, or restart this process: what is written to it now would be lost",
+                )
             if self._client is None:
                 self.create()
+                if self.is_embedded:
+                    embedded.check(self._config.state)
+                    self._stamp = embedded.stamp(self._config.state)
                 mlflow = mlflow_module()
                 try:
                     self._client = mlflow.MlflowClient(self.uri, self.uri)
                     # MLflow connects lazily; a wrong address is better told here than in the middle of a run.
-                    with _impatient():
+                    with _impatient:
                         self._client.get_experiment_by_name(self.experiment)
                 except Exception as error:
                     self._client = None

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_jupyter.config import STATE
+from mlops_jupyter.errors import StoreError, translate
 from mlops_jupyter.tracking import mlflow_module
 
 DATABASE = "mlflow.db"
@@ -61,6 +62,34 @@ def create(state: Path) -> None:
     finally:
         for left in state.glob(aside.name + "*"):
             left.unlink(missing_ok=True)
+
+
+def check(state: Path) -> None:
+    """Refuse what is no database: MLflow would try to open it for minutes.
+
+    Args:
+        state: The workspace's ``.mlops``.
+
+    Raises:
+        StoreError: The file is damaged, or something else.
+    """
+    path = state / DATABASE
+    try:
+        with path.open("rb") as file:
+            head = file.read(16)
+    except OSError as error:
+        raise translate(error) from error
+    if head != b"SQLite format 3\x00":
+        raise StoreError(f"{path} is no database", "put it back from a backup, or move it away to begin anew")
+
+
+def stamp(state: Path) -> tuple[int, int] | None:
+    """Tell which file the embedded store is now; None where there is none."""
+    try:
+        found = (state / DATABASE).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _fill(aside: Path) -> None:
