@@ -7,6 +7,7 @@ Finding the workspace comes first: the call or ``MLOPS_WORKSPACE`` names it; els
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import re
 import tomllib
@@ -15,9 +16,10 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from mlops_jupyter.environment import git_root
-from mlops_jupyter.errors import ConfigError, NotFoundError, StoreError
+from mlops_jupyter.errors import ConfigError, NotFoundError, StoreError, UsageError
 
 FILE = "mlops.toml"
 STATE = ".mlops"
@@ -161,7 +163,10 @@ def find_workspace(
                     f"workspace {str(named)[:200]!r} ({why}) is no folder", "make it first, or name another"
                 )
             return folder, why
-    place = (start or Path.cwd()).resolve()
+    try:
+        place = (start or Path.cwd()).resolve()
+    except FileNotFoundError:
+        raise NotFoundError("the working directory is gone", "change to a folder that exists") from None
     found = _marked(place) or (_marked(beside.resolve()) if beside is not None else None)
     if found is not None:
         return found
@@ -221,8 +226,13 @@ def load(
         (environ.get("MLFLOW_TRACKING_URI"), "MLFLOW_TRACKING_URI"),
         (file.text("tracking", _TRACKING, "uri"), f"[tracking] uri in {FILE}"),
     )
-    if uri == f"sqlite:///{root / STATE / 'mlflow.db'}":
+    if uri == sqlite_uri(root / STATE / "mlflow.db"):
         uri = None  # a parent process has passed the embedded store on by its name
+    if uri:
+        try:
+            check_tracking_uri(uri)
+        except UsageError as error:
+            raise ConfigError(f"{uri_why}: {error.message}", error.hint) from None
     name, _ = _first(
         (experiment, ""),
         (environ.get("MLFLOW_EXPERIMENT_NAME"), ""),
@@ -248,7 +258,65 @@ def _first(*candidates: tuple[str | None, str]) -> tuple[str | None, str]:
 def _absolute_uri(uri: str, root: Path) -> str:
     # "sqlite:///my.db" is relative to the working directory in SQLAlchemy; for a workspace it is its own folder.
     match = re.fullmatch(r"sqlite:///([^/].*)", uri)
-    return f"sqlite:///{root / match[1]}" if match and match[1] != ":memory:" else uri
+    return f"sqlite:///{_escaped(root)}/{match[1]}" if match else uri
+
+
+def sqlite_uri(path: Path) -> str:
+    """Give the URI of a SQLite database: in a URI, ``%`` and ``?`` of a path would mean something else.
+
+    Args:
+        path: The file, absolute.
+
+    Returns:
+        ``sqlite:///`` and the path.
+    """
+    return f"sqlite:///{_escaped(path)}"
+
+
+def sqlite_path(uri: str) -> Path | None:
+    """Give the file that a SQLite URI names, as :func:`sqlite_uri` writes it; None for any other URI."""
+    return Path(unquote(uri.removeprefix("sqlite:///").partition("?")[0])) if uri.startswith("sqlite:///") else None
+
+
+def _escaped(path: Path) -> str:
+    return str(path).replace("%", "%25").replace("?", "%3F")
+
+
+_STORES = {"http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks", "databricks-uc"}
+
+
+def _is_plugin(scheme: str) -> bool:
+    from importlib.metadata import entry_points
+
+    return any(point.name == scheme for point in entry_points(group="mlflow.tracking_store"))
+
+
+def check_tracking_uri(uri: str) -> str:
+    """Refuse a tracking URI that MLflow could never open, or whose runs would be gone with the process.
+
+    Args:
+        uri: What somebody wrote.
+
+    Returns:
+        The URI.
+
+    Raises:
+        UsageError: It names no kind of store that is known, or none that is kept.
+    """
+    scheme, colon, rest = uri.partition("://")
+    kind = scheme.lower().partition("+")[0]
+    on_disk = os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() == "true" and (not colon or kind == "file")
+    if uri in ("databricks", "databricks-uc") or on_disk:
+        return uri
+    if not colon or not uri.isprintable() or not (kind in _STORES or _is_plugin(scheme)):
+        raise UsageError(
+            f"{uri!r} names no tracking store", "write http://HOST:5000, postgresql://…, or sqlite:///FILE"
+        )
+    if kind == "sqlite" and (not rest.strip("/") or ":memory:" in rest or "mode=memory" in rest):
+        raise UsageError(f"{uri!r} is a database in memory", "name a file: sqlite:///FILE")
+    if kind in ("http", "https") and not re.match(r"[^/\s\[\]]|\[[0-9a-fA-F:.]+\]", rest):
+        raise UsageError(f"{uri!r} names no host", "write http://HOST:5000")
+    return uri
 
 
 def _absolute_store(url: str | None, root: Path) -> str | None:
@@ -287,6 +355,8 @@ class _File:
             text = path.read_text("utf-8-sig")
             self.lines = text.splitlines()
             self.data = tomllib.loads(text)
+        except RecursionError:
+            raise ConfigError(f"{path.name}:1: nested too deep", "settings are tables of values") from None
         except UnicodeDecodeError:
             raise ConfigError(f"{path.name}: not UTF-8 text", "save it as UTF-8") from None
         except tomllib.TOMLDecodeError as error:
@@ -380,17 +450,27 @@ class _File:
             raise self.wrong("a gate names no metric", 'add metric = "…"', "gates", where)
         if not {"min", "max", "beats"} & set(gate):
             raise self.wrong("a gate has no min, max or beats", "add one of them", "gates", where)
-        number = (int, float)
-        minimum = self._typed(gate, "min", number, "a number", None, where)
-        maximum = self._typed(gate, "max", number, "a number", None, where)
+        minimum, maximum = (self._number(gate, key, where) for key in ("min", "max"))
         return Gate(
-            metric=self._typed(gate, "metric", str, "a text in quotes", "", where),
-            minimum=None if minimum is None else float(minimum),
-            maximum=None if maximum is None else float(maximum),
-            beats=self._typed(gate, "beats", str, "an alias in quotes", None, where),
-            margin=float(self._typed(gate, "margin", number, "a number", 0.0, where)),
+            metric=self._named(gate, "metric", "", where),
+            minimum=minimum,
+            maximum=maximum,
+            beats=self._named(gate, "beats", None, where),
+            margin=self._number(gate, "margin", where) or 0.0,
             higher_is_better=self._typed(gate, "higher_is_better", bool, "true or false", True, where),
         )
+
+    def _number(self, table: Mapping[str, Any], key: str, where: str) -> float | None:
+        value = self._typed(table, key, (int, float), "a number", None, where)
+        if value is not None and not math.isfinite(value):
+            raise self.wrong(f"{key} = {value} is no finite number", "give a number", key, where)
+        return None if value is None else float(value)
+
+    def _named(self, table: Mapping[str, Any], key: str, default: str | None, where: str) -> Any:
+        value = self._typed(table, key, str, "a text in quotes", default, where)
+        if key in table and not value.strip():
+            raise self.wrong(f"{key} is empty", f"name the {key}", key, where)
+        return value
 
     def _approvals(self, table: Mapping[str, Any], where: str) -> Approvals:
         self.known_keys(table, {"count", "roles", "not_author"}, where)

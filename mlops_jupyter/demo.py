@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlops_jupyter.config import STATE
+from mlops_jupyter.config import STATE, sqlite_uri
 from mlops_jupyter.display import Block, Grid, Heading, Note, Pairs, Shown
 from mlops_jupyter.errors import InternalError, UsageError, translate
 from mlops_jupyter.store import write_whole
@@ -74,7 +74,7 @@ class DemoResult(Shown):
         return [*blocks, Heading("Where to look"), Pairs(look)]
 
     def _mlflow(self) -> str:
-        uri = self.tracking or f"sqlite:///{self.folder / '.mlops' / 'mlflow.db'}"
+        uri = self.tracking or sqlite_uri(self.folder / STATE / "mlflow.db")
         if uri.startswith(("http://", "https://")):
             return uri
         return f"{_tool('mlflow')} ui --backend-store-uri {shlex.quote(uri)}"
@@ -91,8 +91,7 @@ def _model(model: Mapping[str, Any]) -> list[Block]:
     gates = [gate for gate in model["gates"] if gate.get("alias", ALIAS) == ALIAS]
     blocks: list[Block] = [Heading("Model"), Pairs(facts)]
     if not held:
-        said = f"it was promoted when these steps ran; another version is {ALIAS} now"
-        return [*blocks, Note(f"{said}: {_tool('mlops')} model {NAME}@{ALIAS}")]
+        return [*blocks, Note(f"it is not {ALIAS} now: it waits for approval, or another was promoted since")]
     for gate in gates:
         if gate["passed"]:
             blocks.append(Note(f"promoted because {gate['gate']} holds: {gate['reason']}", "good"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
 import difflib
 import re
@@ -31,7 +32,8 @@ def split_line(line: str) -> list[str]:
     """Split a line of ``NAME=EXPR`` and options into words, as a shell does, but for what is Python.
 
     White space inside brackets does not split, and quotes inside an expression stay: ``acc=score(y, p["x"])`` is one
-    word. Quotes around a whole word, or around a whole expression, are the shell's and are taken off.
+    word. Quotes around a whole word, or around an expression, are the shell's and are taken off; around what is one
+    name, or no Python at all, they are Python's and make it a text.
 
     Args:
         line: What was typed.
@@ -43,6 +45,9 @@ def split_line(line: str) -> list[str]:
         UsageError: A quote or bracket is not closed.
     """
     words: list[str] = []
+    verb = line.split()[:2]
+    # A metric has no use for text, and a tag of a run is no expression: there, quotes are always the shell's.
+    texts = verb[:1] == ["log"] and verb != ["log", "metric"]
     word, depth, quote = "", 0, ""
     for character in line + " ":
         if quote:
@@ -54,7 +59,8 @@ def split_line(line: str) -> list[str]:
         elif character in ")]}":
             depth -= 1
         elif character.isspace() and depth <= 0:
-            words += [_unquoted(word)] if word else []
+            if word:
+                words.append(_unquoted(word, texts or words[-1:] in (["-p"], ["--param"])))
             word = ""
             continue
         word += character
@@ -64,11 +70,21 @@ def split_line(line: str) -> list[str]:
     return words
 
 
-def _unquoted(word: str) -> str:
+def _unquoted(word: str, texts: bool) -> str:
     name, equals, value = word.partition("=")
     if equals and name and name[0] not in "\"'" and _is_quoted(value):
-        return f"{name}={value[1:-1]}"
+        kept = texts and not name.startswith("-") and _is_text_only(value[1:-1])
+        return word if kept else f"{name}={value[1:-1]}"
     return word[1:-1] if _is_quoted(word) else word
+
+
+def _is_text_only(inside: str) -> bool:
+    """Tell whether quotes were put around a text, and not around an expression because it has spaces."""
+    try:
+        tree = ast.parse(inside.strip(), mode="eval")
+    except (SyntaxError, ValueError):
+        return True
+    return isinstance(tree.body, ast.Name)
 
 
 def _is_quoted(text: str) -> bool:

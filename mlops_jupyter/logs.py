@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
 from mlops_jupyter import expressions
 from mlops_jupyter.commands import Completes, Option, command
-from mlops_jupyter.display import Message
+from mlops_jupyter.display import Message, show_value
 from mlops_jupyter.errors import UsageError, ValueRefused
 from mlops_jupyter.tracking import active
-from mlops_jupyter.tracking.values import as_metric, as_scalar
+from mlops_jupyter.tracking.values import as_metric, as_scalar, as_text
 from mlops_jupyter.workspace import Workspace
 
 Role = Literal["train", "test", "holdout"]
@@ -98,8 +98,7 @@ class Logs:
         return self._log(self._scalars("tag", pairs), active.log_tag)
 
     def _scalars(self, kind: str, pairs: Sequence[str]) -> dict[str, Any]:
-        values = self._evaluated(pairs, words=True, check=partial(as_scalar, kind))
-        return {name: as_scalar(kind, name, value) for name, value in values.items()}
+        return self._evaluated(pairs, words=True, check=partial(as_scalar, kind))
 
     def _evaluated(self, pairs: Sequence[str], *, words: bool, check: Callable[[str, Any], object]) -> dict[str, Any]:
         """Evaluate and check all pairs, before any is written: a mistake in the second must not leave half a line."""
@@ -110,18 +109,16 @@ class Logs:
             if name in values:
                 raise UsageError(f"{name!r} is given twice", "say each name once; a series takes one line a --step")
             values[name] = expressions.evaluate(name, expression, self._namespace, words=words)
-        for name, value in values.items():
-            check(name, value)
-        return values
+        return {name: check(name, value) for name, value in values.items()}
 
     def _log(self, values: Mapping[str, Any], write: Callable[[str, Any], None]) -> Message:
         for name, value in values.items():
             write(name, value)
-        shown = {
-            name: value if isinstance(value, str | int | float | bool | None) else str(value)
+        said = (
+            f"{name} = {value if isinstance(value, str | None) else show_value(value)}"
             for name, value in values.items()
-        }
-        return Message(", ".join(f"{name} = {value}" for name, value in shown.items()), shown)
+        )
+        return Message(", ".join(said), values)
 
     @command("log model", needs="session")
     def log_model(
@@ -253,9 +250,12 @@ class Logs:
         """
         run = active.require_run()
 
-        def check(name: str, value: Any) -> None:
+        def check(name: str, value: Any) -> str:
             if not isinstance(value, str):
                 raise ValueRefused(f"{name} is a {type(value).__name__}, no text", f"write {name}=str(…)")
+            if not PurePosixPath(name).name or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+                raise UsageError(f"{name!r} is no name for a file of the run", "write report.txt, or notes/report.txt")
+            return as_text(name, value)
 
         def write(name: str, value: Any) -> None:
             run.tracking.put_text(run.run_id, value, name)

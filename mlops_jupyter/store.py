@@ -422,7 +422,7 @@ class ObjectStore:
             return None
         try:
             document = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             document = None
         if not isinstance(document, dict):
             raise IntegrityError(f"record {kind}/{name} is damaged", "bring it back from a copy of the store")

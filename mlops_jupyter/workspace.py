@@ -164,6 +164,7 @@ class Workspace:
         """
         run = active.active_run()
         problems: list[str] = []
+        self._ask(problems, self.tracking.check_reachable)
         facts = {
             "workspace": str(self.root),
             "name": self.root.name,
@@ -225,6 +226,12 @@ class Workspace:
         if root.exists() and not root.is_dir():
             raise UsageError(f"{root} is a file", "name a folder")
         file = root / FILE
+        if tracking_uri is not None:
+            configuration.check_tracking_uri(tracking_uri)
+        try:
+            str(root).encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"{str(root)!r} is no name that a database can take", "rename the folder") from None
         try:
             root.mkdir(parents=True, exist_ok=True)
             made = not file.exists()
@@ -272,7 +279,7 @@ class Workspace:
         result = project.pipelines.run(folder / demo_project.PIPELINE, params=values)
         steps = [step for step in result.to_json()["steps"] if step["run_id"]]
         runs = [project.runs.get(step["run_id"]).row() | {"name": step["name"]} for step in steps]
-        made = project.registry.made_by([step["run_id"] for step in steps]) if result.ok else None
+        made = project.registry.made_by(demo_project.NAME, [step["run_id"] for step in steps]) if result.ok else None
         model = project.registry.show(made.ref).to_json() if made else None
         return DemoResult(folder, result, runs, model, project.tracking.shown_uri)
 

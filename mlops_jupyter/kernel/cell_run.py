@@ -19,6 +19,7 @@ from mlops_jupyter.display import Block, Grid, Message, Note, Pairs, Shown, seco
 from mlops_jupyter.errors import MlopsError, UsageError, translate
 from mlops_jupyter.kernel.recorder import Recorder
 from mlops_jupyter.session import Session
+from mlops_jupyter.snapshots.manifest import usable_name
 from mlops_jupyter.tracking import active
 from mlops_jupyter.tracking.active import ActiveRun
 from mlops_jupyter.tracking.runs import CELL_SOURCE
@@ -53,6 +54,8 @@ def rewrite(lines: list[str]) -> list[str]:
     rest = words[1] if len(words) > 1 else ""
     if rest.split()[-1:] in (["-h"], ["--help"]):
         return lines  # whoever asks for help does not mean the cell to be executed
+    if next((line for line in lines[1:] if line.strip()), "").startswith("%%"):
+        return lines  # another cell magic, such as %%time, must come first in what is executed
     call = f"get_ipython().run_line_magic('mlops', {'run ' + rest!r})\n"
     return [call, *lines[1:]]
 
@@ -148,6 +151,9 @@ class CellRuns:
         """
         session = self._session
         pairs = [expressions.split(pair) for pair in param]
+        twice = next((key for n, (key, _) in enumerate(pairs) if key in dict(pairs[:n])), None)
+        if twice is not None:
+            raise UsageError(f"param {twice!r} is given twice", "say each name once")
         values = {
             key: as_scalar("param", key, expressions.evaluate(key, text, session.namespace, words=True))
             for key, text in pairs
@@ -203,7 +209,7 @@ class CellRuns:
             known = self._session.workspace.runs.get(run.run_id)
             shown.append(CellRun(run, known.status, seconds, dict(known.params), dict(known.metrics)))
             if opened.snapshot:
-                shown.append(self._session.take_snapshot(f"{run.name}-{run.run_id[:6]}", "", run))
+                shown.append(self._session.take_snapshot(usable_name(run.name, run.run_id[:6]), "", run))
         except Exception as problem:
             ours = translate(problem)
             text = f"run {run.name} ({run.run_id[:8]}): {ours.message}; {ours.hint}"

@@ -40,8 +40,8 @@ class Completer:
     def match(self, context: CompletionContext) -> SimpleMatcherResult:
         """Give the words that may stand at the cursor (a matcher of IPython's, version 2).
 
-        On a line of ours nothing else is offered: what jedi knows of Python's names would bury it. The expression
-        behind ``NAME=`` is Python, and left to IPython.
+        Where a word of ours fits nothing else is offered: what jedi knows of Python's names would bury it. The
+        expression behind ``NAME=`` is Python, and left to IPython.
 
         Args:
             context: The text and where the cursor is.

@@ -1,7 +1,8 @@
-"""Whether a line magic's value goes nowhere.
+"""What becomes of a line magic's value: whether it is shown, kept, or goes nowhere.
 
 IPython shows the value of a cell's last line only. A refused promotion, or a snapshot that leaves a variable out, must
 be seen where its line stands in the middle of a cell, too; one that is assigned or shown anyway must not be seen twice.
+Inside ``%%time`` and its like IPython keeps no source, and nothing can be told.
 """
 
 from __future__ import annotations
@@ -10,31 +11,33 @@ import ast
 import linecache
 import sys
 from types import FrameType
+from typing import Literal
 
 
-def is_discarded(interactivity: str) -> bool:
-    """Tell whether the line magic that is running now is a statement whose value nobody looks at.
+def fate_of_value(interactivity: str) -> Literal["shown", "discarded", "kept"]:
+    """Tell what becomes of the value of the line magic that is running now.
 
     Args:
         interactivity: IPython's ``ast_node_interactivity``.
 
     Returns:
-        Whether it is; False where that can't be told.
+        ``shown`` by IPython; ``discarded``, being a statement whose value nobody looks at; else ``kept``, also where it
+        can't be told.
     """
     frame = _caller(sys._getframe())
     if frame is None:
-        return False
+        return "kept"
     source = "".join(linecache.getlines(frame.f_code.co_filename))
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
-        return False
+        return "kept"
     line = frame.f_lineno
     for node in ast.walk(tree):
         if isinstance(node, ast.Expr) and node.lineno <= line <= (node.end_lineno or line) and _is_magic(node.value):
             shown = tree.body if interactivity == "all" else tree.body[-1:]
-            return interactivity == "none" or node not in shown
-    return False
+            return "shown" if node in shown and interactivity != "none" else "discarded"
+    return "kept"
 
 
 def _caller(frame: FrameType | None) -> FrameType | None:

@@ -6,6 +6,7 @@ import inspect
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from IPython.display import display
@@ -17,7 +18,7 @@ from mlops_jupyter.handbook import Handbook, as_help
 from mlops_jupyter.journal import Journal
 from mlops_jupyter.kernel.cell_run import CELL_COMMANDS, CellRuns, rewrite, split_words
 from mlops_jupyter.kernel.completion import Completer
-from mlops_jupyter.kernel.discarded import is_discarded
+from mlops_jupyter.kernel.discarded import fate_of_value
 from mlops_jupyter.kernel.recorder import Recorder
 from mlops_jupyter.kernel.told import MlopsMagicError
 from mlops_jupyter.session import COMMANDS as SESSION_AND_WORKSPACE
@@ -54,7 +55,7 @@ class Extension:
         shell = self.shell
         shell.register_magic_function(self._line_magic(), "line", "mlops")
         shell.register_magic_function(self._cell_magic(), "cell", "mlops")
-        shell.events.register("pre_run_cell", self.recorder.pre_run_cell)
+        shell.events.register("pre_run_cell", self._pre_run_cell)
         shell.events.register("post_run_cell", self._post_run_cell)
         shell.input_transformers_cleanup.append(rewrite)
         shell.Completer.custom_matchers.append(self._completer.matcher)
@@ -62,7 +63,7 @@ class Extension:
     def uninstall(self) -> None:
         """Take all of it away again."""
         shell = self.shell
-        shell.events.unregister("pre_run_cell", self.recorder.pre_run_cell)
+        shell.events.unregister("pre_run_cell", self._pre_run_cell)
         shell.events.unregister("post_run_cell", self._post_run_cell)
         shell.input_transformers_cleanup.remove(rewrite)
         shell.Completer.custom_matchers.remove(self._completer.matcher)
@@ -139,11 +140,10 @@ class Extension:
             # A line that ends with a semicolon is one whose value is not to be shown, in IPython.
             wanted = line.rstrip().removesuffix(";")
             result = self._answer(wanted)
-            if wanted != line.rstrip():
-                return None
-            if line.split()[:1] != ["log"] and is_discarded(self.shell.ast_node_interactivity):
+            fate = fate_of_value(self.shell.ast_node_interactivity)
+            if fate == "discarded" and result is not None and line.split()[:1] != ["log"] and wanted == line.rstrip():
                 display(result)  # type: ignore[no-untyped-call]
-            return result
+            return None if fate == "shown" and wanted != line.rstrip() else result
 
         mlops.__doc__ = self._doc()
         return mlops
@@ -188,11 +188,18 @@ class Extension:
         result.raise_error()
         return result.result
 
+    def _pre_run_cell(self, info: Any) -> None:
+        # The cell that is about to run is on the stack already, and not yet noted.
+        while self.recorder.is_stale(len(_running_cells()) - 1):
+            self._ended(self.recorder.drop(), RuntimeError("the cell's exception could not be shown"))
+        self.recorder.pre_run_cell(info)
+
     def _post_run_cell(self, result: Any) -> None:
-        depth = self.recorder.post_run_cell(result)
+        self._ended(self.recorder.post_run_cell(result), result.error_before_exec or result.error_in_exec)
+
+    def _ended(self, depth: int, error: BaseException | None) -> None:
         if self._cell_runs is None or self._session is None:
             return
-        error = result.error_before_exec or result.error_in_exec
         try:
             for shown in self._cell_runs.close(error, depth):
                 display(shown)  # type: ignore[no-untyped-call]
@@ -209,9 +216,14 @@ def _a_cell_runs() -> bool:
     IPython notes a cell when it begins, and its counter went up at the end of a cell once and at its beginning now:
     whether the last one has ended is told by nothing but the stack.
     """
-    frame = inspect.currentframe()
+    return any(frame.f_locals.get("store_history") for frame in _running_cells())
+
+
+def _running_cells() -> list[FrameType]:
+    """Give the frames of the cells that are being executed in this thread, the innermost first."""
+    found, frame = [], inspect.currentframe()
     while frame is not None:
-        if frame.f_code.co_name == "run_cell_async" and frame.f_locals.get("store_history"):
-            return True
+        if frame.f_code.co_name == "run_cell_async":
+            found.append(frame)
         frame = frame.f_back
-    return False
+    return found

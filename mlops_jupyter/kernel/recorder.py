@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +22,7 @@ class _Open:
     source: str
     id: str | None
     info: Any
+    thread: int = field(default_factory=threading.get_ident)
 
     def is_of(self, info: Any) -> bool:
         """Tell whether IPython speaks of this cell."""
@@ -57,6 +59,29 @@ class Recorder:
         self._open.append(_Open(time.perf_counter(), _now(), info.raw_cell or "", cell, info))
         context.current.cell = cell
 
+    def is_stale(self, running: int) -> bool:
+        """Tell whether a cell is noted as running that has ended without anybody being told.
+
+        ipykernel tells nobody when it fails to show a cell's exception.
+
+        Args:
+            running: How many cells run now in this thread, by the stack.
+        """
+        here = [cell for cell in self._open if cell.thread == threading.get_ident()]
+        return len(here) > running
+
+    def drop(self) -> int:
+        """Note that the innermost cell has ended, nobody knows how.
+
+        Returns:
+            How deep it was.
+        """
+        depth, cell = self.depth, self._open.pop()
+        took = round(time.perf_counter() - cell.began, 6)
+        order = len(self._journal) + 1
+        self._journal.add(CellRecord(cell.id, order, cell.source, "unknown", cell.started, took, None))
+        return depth
+
     def post_run_cell(self, result: Any) -> int:
         """Note how a cell ended.
 
@@ -81,7 +106,7 @@ class Recorder:
                 outcome=outcome_of(error),
                 started=cell.started,
                 seconds=round(time.perf_counter() - cell.began, 6),
-                error=f"{type(error).__name__}: {error}"[:500] if error is not None else None,
+                error=_said(error)[:500] if error is not None else None,
             )
         )
         context.current.cell = self._open[-1].id if self._open else None
@@ -96,6 +121,13 @@ class Recorder:
     def source(self) -> str:
         """The source of the cell that runs now."""
         return self._open[-1].source if self._open else ""
+
+
+def _said(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # the user's own exception, whose __str__ raises: the cell must be closed all the same
+        return f"{type(error).__name__}: (its text can't be made)"
 
 
 def _now() -> str:

@@ -13,10 +13,11 @@ from typing import Any, Literal, Protocol
 
 from mlops_jupyter import environment
 from mlops_jupyter.digest import digest_of
+from mlops_jupyter.pipelines.cache import REGISTERED
 from mlops_jupyter.pipelines.events import EventLog
 from mlops_jupyter.pipelines.execute import Cancellation, Order, Outcome, run_notebook
 from mlops_jupyter.pipelines.plan import Decision, Instance, Planner, Published
-from mlops_jupyter.pipelines.registration import REGISTERED, Registry, register
+from mlops_jupyter.pipelines.registration import Registered, Registry, register
 from mlops_jupyter.pipelines.results import StepResult
 from mlops_jupyter.pipelines.watchdog import Watchdog
 from mlops_jupyter.tracking.context import relative
@@ -133,6 +134,55 @@ class Services:
             CACHE_SOURCE: source,
         }
         self.finish(self.begin(instance.name, parent, tags, {}, log), "FINISHED", log)
+
+    def settle(self, entry: Entry) -> Registered | None:
+        """Write a step's record, and register and promote what it asks for; before, the record is marked as open.
+
+        Args:
+            entry: The record, and where it belongs.
+
+        Returns:
+            What became of the registration; None where nothing is to be registered. A step that was refused leaves no
+            record; one whose registry did not answer keeps its mark, so that the next run goes on from there.
+        """
+        cache, registration = entry.planner.cache, entry.instance.step.register
+        label, record = entry.planner.label(entry.instance), dict(entry.record)
+        registered = None
+        if registration is not None:
+            key, before = cache.publish(entry.base, label, record | {REGISTERED: False})
+            why = message(entry.planner, record["pipeline_run"])
+            registered = register(self.registry, registration, record["outputs"], record["run_id"], why)
+            if registered.state == "refused":
+                cache.withdraw(key, before if before and before.get(REGISTERED) is not False else None)
+            if registered.state != "done":
+                return registered
+            record[REGISTERED] = True
+        key, _ = cache.publish(entry.base, label, record)
+        if self.tracker is not None and record["run_id"] is not None:
+            self.tracker.set_tags(record["run_id"], {"mlops.cache.key": key})
+        return registered
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A step's record, and where it belongs.
+
+    Args:
+        planner: The pipeline.
+        instance: The step's instance.
+        base: The base key.
+        record: The record.
+    """
+
+    planner: Planner
+    instance: Instance
+    base: str
+    record: Mapping[str, Any]
+
+
+def message(planner: Planner, run: str) -> str:
+    """Say, for the ledger, which execution of a pipeline asks for something."""
+    return f"pipeline {planner.definition.name}, run {run}"
 
 
 @dataclass(frozen=True)
@@ -260,37 +310,27 @@ class Attempt:
         if self._services.tracker is not None and run_id is not None and order.executed.exists():
             self._services.tracker.put_artifact(run_id, order.executed, "notebook")
 
-    def _registered(self, done: Done, run_id: str | None) -> Done:
-        """Register and promote what ``register:`` asks for; before the step counts as done."""
-        registration = self._instance.step.register
-        if registration is None:
-            return done
-        said, good = register(self._services.registry, registration, done.outputs, run_id, self._log.why)
-        if good:
-            return replace(done, result=replace(done.result, reason=f"{done.result.reason}; {said}"))
-        failed = replace(done.result, state="failed", reason=said, error=said)
-        return replace(done, result=failed, final=True)
-
     def _published(self, done: Done, outcome: Outcome, published: Published, began_ns: int) -> Done:
-        """Write the record, register, and write that down too; a step that is refused in the end leaves no record."""
-        found = self._decision.found
+        """Write the record, and register what is to be; a step that is refused in the end leaves no record."""
+        found, planner, services = self._decision.found, self._planner, self._services
         assert found is not None
         record = self._record(done.result, outcome, published, began_ns)
-        if record is None:
-            return self._registered(done, done.result.run_id)
-        label = self._planner.label(self._instance)
-        cache = self._planner.cache
-        open_mark = {REGISTERED: False} if self._instance.step.register else {}
-        key = cache.publish(found.base, label, record | open_mark)
-        done = self._registered(done, done.result.run_id)
-        if done.result.state != "succeeded":
-            cache.withdraw(key, found.record)
+        if record is not None:
+            entry = Entry(planner, self._instance, found.base, record)
+            registered = services.settle(entry)
+        elif self._instance.step.register is not None:
+            why = message(planner, self._log.run)
+            registered = register(
+                services.registry, self._instance.step.register, done.outputs, done.result.run_id, why
+            )
+        else:
             return done
-        if open_mark:
-            cache.publish(found.base, label, record | {REGISTERED: True})
-        if self._services.tracker is not None and done.result.run_id is not None:
-            self._services.tracker.set_tags(done.result.run_id, {"mlops.cache.key": key})
-        return done
+        if registered is None:
+            return done
+        if registered.state == "done":
+            return replace(done, result=replace(done.result, reason=f"{done.result.reason}; {registered.said}"))
+        failed = replace(done.result, state="failed", reason=registered.said, error=registered.said)
+        return replace(done, result=failed, final=True)
 
     def _record(
         self, result: StepResult, outcome: Outcome, published: Published, began_ns: int

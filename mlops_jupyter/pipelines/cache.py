@@ -3,7 +3,8 @@
 A record is found in two moves, since what a step imports is known only after it has run. The *base key* is the digest
 of what is known before: code, parameters, inputs, environment, kernel. Under it lies which local modules runs with that
 base have imported; the *key* is the digest of the base key and of those modules' present content. A record is written
-whole, after its step has succeeded, so that a record that can be read is of a step that did.
+whole, after its notebook has succeeded, so that a record that can be read is of one that did; where its model is still
+to be registered, it says so (:data:`REGISTERED`).
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from typing import Any
 
 from mlops_jupyter.digest import digest_file
 from mlops_jupyter.errors import IntegrityError
-from mlops_jupyter.pipelines.registration import REGISTERED
 from mlops_jupyter.store import ObjectStore, key_of
 
 SCHEMA = 2
+#: The mark in a step's record: False until its model is registered and promoted; not there where nothing is to be.
+REGISTERED = "registered"
 _MODULES = "pipeline-modules"
 _RECORDS = "pipeline-cache"
 _NEWEST = "pipeline-newest"
@@ -126,7 +128,7 @@ class Cache:
         """Give name → digest of local modules as they are now."""
         return {name: digest_path(self._folder / name) for name in sorted(names)}
 
-    def publish(self, base: str, label: str, record: Mapping[str, Any]) -> str:
+    def publish(self, base: str, label: str, record: Mapping[str, Any]) -> tuple[str, Mapping[str, Any] | None]:
         """Write a step's record.
 
         Args:
@@ -135,25 +137,27 @@ class Cache:
             record: ``parts``, ``modules``, ``outputs`` and whatever else is to be known of the run.
 
         Returns:
-            The key.
+            The key, and what lay under it before.
         """
         key = _key(base, record["modules"])
-        document = {"schema": SCHEMA, "key": key, **record}
+        before = self._get(_RECORDS, key)
+        document = {**record, "schema": SCHEMA, "key": key}
         self._store.put_record(_RECORDS, key, document)
         # The record first: a set of modules that leads nowhere is harmless, a record that nothing leads to is lost.
         names = sorted(record["modules"])
         others = [known for known in self._module_sets(base) if known != names]
         self._store.put_record(_MODULES, base, {"sets": [names, *others][:_MOST_SETS]})
-        newest = {name: document[name] for name in ("key", "parts", "modules", "pipeline_run")}
-        self._store.put_record(_NEWEST, canonical_key(label), newest)
-        return key
+        if record.get(REGISTERED) is not False:  # it may still be taken back
+            newest = {name: document[name] for name in ("key", "parts", "modules", "pipeline_run")}
+            self._store.put_record(_NEWEST, canonical_key(label), newest)
+        return key, before
 
     def withdraw(self, key: str, before: Mapping[str, Any] | None) -> None:
         """Take a record back, for one that was there before it if there was.
 
         Args:
             key: What :meth:`publish` gave.
-            before: The record of that key before; None where there was none.
+            before: What it gave besides.
         """
         if before is None:
             self._store.remove_record(_RECORDS, key)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from mlops_jupyter.config import Policy
 from mlops_jupyter.errors import DefinitionError
+from mlops_jupyter.pipelines import yaml_lines
 from mlops_jupyter.pipelines.definition import Definition, Step
 from mlops_jupyter.pipelines.expressions import Reference, references, whole_reference
 from mlops_jupyter.pipelines.parameters import fits, nearest
@@ -193,11 +195,14 @@ def check_given(definition: Definition, params: Mapping[str, Any]) -> None:
                 )
 
 
-def check_promotions(definition: Definition, policy_for: Callable[[str, str], Policy | None]) -> None:
+def check_promotions(
+    definition: Definition, instances: Counter[str], policy_for: Callable[[str, str], Policy | None]
+) -> None:
     """Refuse a matrix step that promotes each of its models where no gate lets the best of them win.
 
     Args:
         definition: The pipeline.
+        instances: Step → how many settings its matrix has.
         policy_for: Gives the promotion policy of a model and an alias.
 
     Raises:
@@ -205,13 +210,15 @@ def check_promotions(definition: Definition, policy_for: Callable[[str, str], Po
     """
     for step in definition.steps.values():
         asked = step.register
-        if asked is None or asked.promote is None or step.matrix is None:
+        if asked is None or asked.promote is None or instances[step.name] < 2:
             continue
-        policy = policy_for(asked.name, asked.promote)
-        if policy is None or not any(gate.beats == asked.promote for gate in policy.gates):
-            raise DefinitionError(
-                f"{definition.file.name}: step {step.name!r} promotes every setting of its matrix to "
-                f"{asked.promote}, so the last to end would hold it",
+        policy = policy_for(asked.name, asked.promote) or Policy()
+        # With approvals, each of them is a request of its own, and people decide.
+        if not policy.approvals.count and not any(gate.beats == asked.promote for gate in policy.gates):
+            raise yaml_lines.read(definition.file).wrong(
+                ("steps", step.name, "register", "promote"),
+                f"step {step.name!r} promotes every setting of its matrix to {asked.promote}, "
+                "so the last to end would hold it",
                 f'promote in a step below that chooses, or give its policy a gate {{beats = "{asked.promote}", …}}',
             )
 

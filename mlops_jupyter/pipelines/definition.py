@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlops_jupyter.errors import DefinitionError
+from mlops_jupyter.errors import DefinitionError, ValueRefused
 from mlops_jupyter.pipelines import expressions, notebooks, yaml_lines
 from mlops_jupyter.pipelines.notebooks import Notebook
 from mlops_jupyter.pipelines.parameters import nearest
 from mlops_jupyter.pipelines.yaml_lines import Located
+from mlops_jupyter.tracking.versions import check_alias, check_model_name
 
 STEP_KEYS = [
     *("notebook", "params", "outputs", "inputs", "needs", "matrix", "when", "retries", "timeout"),
@@ -27,6 +28,7 @@ _STEP_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,99}")
 _PIPELINE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,99}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
+_YEAR = 366 * 86400.0
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
 
 
@@ -140,9 +142,14 @@ def load(path: Path | str) -> Definition:
     """
     from mlops_jupyter.pipelines import checks
 
-    document = yaml_lines.read(Path(path).absolute())
-    definition = _Reader(document).definition()
-    checks.check(definition, document)
+    file = Path(path).absolute()
+    try:
+        document = yaml_lines.read(file)
+        definition = _Reader(document).definition()
+        checks.check(definition, document)
+    except (ValueError, RecursionError) as error:
+        # A path with a NUL in it, a number of thousands of digits, a notebook nested a thousand deep.
+        raise DefinitionError(f"{file.name} can't be read: {error}", "correct the file, or the notebook") from error
     return definition
 
 
@@ -292,6 +299,7 @@ class _Reader:
         match = None if isinstance(value, bool) else _DURATION.fullmatch(str(value).strip())
         seconds = float(match[1]) * _UNITS[match[2]] if match else 0.0
         self._expect(seconds > 0, where, f"timeout: {value!r} is no time", "write 30s, 10m, 1h, or seconds")
+        self._expect(seconds <= _YEAR, where, f"timeout: {value!r} is longer than a year", "leave it out")
         return seconds
 
     def resources(self, value: Any, where: yaml_lines.Place) -> Mapping[str, Any]:
@@ -314,6 +322,7 @@ class _Reader:
         for name, item in value.items():
             good = isinstance(item, str | int | float) and not isinstance(item, bool)
             self._expect(good, (*where, name), f"{name}: {item!r} is no text", "put it in quotes")
+            self._expect("\0" not in str(item), (*where, name), f"{name} holds a NUL", "leave it out")
         return {name: str(item) for name, item in value.items()}
 
     def secrets(self, value: Any, where: yaml_lines.Place) -> tuple[str, ...]:
@@ -332,6 +341,11 @@ class _Reader:
         for key, text in value.items():
             good = isinstance(text, str) or (text is None and key == "promote")
             self._expect(good, (*where, key), f"{key}: {text!r} is no name", hint)
+        for key, check in (("name", check_model_name), ("promote", check_alias)):
+            try:
+                check(value.get(key) or "model")
+            except ValueRefused as error:
+                raise self.document.wrong((*where, key), error.message, error.hint) from None
         return Registration(value["name"], value["output"], value.get("promote"))
 
     def _expect(self, good: Any, where: yaml_lines.Place, message: str, hint: str) -> None:

@@ -50,8 +50,6 @@ class EventLog:
     def __init__(self, folder: Path, meta: Mapping[str, Any]) -> None:
         self.folder = folder
         self.run = folder.name
-        #: What the ledger says of what this run does.
-        self.why = f"pipeline {meta.get('pipeline')}, run {self.run}"
         folder.mkdir(parents=True)
         self._lock = threading.Lock()
         # Held for as long as the process lives: how others tell a run that is going on from one that died.

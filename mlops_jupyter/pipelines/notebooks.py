@@ -89,7 +89,10 @@ class Notebook:
     def parameters(self) -> Mapping[str, Parameter] | None:
         """Name → parameter; None where there is no cell tagged ``parameters``."""
         cell = next((cell for cell in self.cells if "parameters" in cell.tags), None)
-        return None if cell is None else _assigned(cell.source)
+        if cell is None:
+            return None
+        # Only Python's assignments can be read; elsewhere the names are not known.
+        return _assigned(cell.source) if self.names_known else {}
 
     @property
     def names_known(self) -> bool:
@@ -110,6 +113,8 @@ def read(path: Path) -> Notebook:
         DefinitionError: It is no notebook, or jupytext is needed and not installed.
         OSError: The file can't be read.
     """
+    if path.exists() and not path.is_file():
+        raise DefinitionError(f"{path.name} is no file", "name a notebook")
     text = path.read_text("utf-8-sig")
     document = _from_json(text, path) if path.suffix == ".ipynb" else _from_text(text, path)
     metadata = document.get("metadata") or {}
@@ -121,7 +126,7 @@ def read(path: Path) -> Notebook:
 def _from_json(text: str, path: Path) -> dict[str, Any]:
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DefinitionError(f"{path.name} is no notebook: {error}", "open and save it again") from error
     if not isinstance(document, dict):
         raise _no_notebook(path, "it is no JSON object")
@@ -210,8 +215,9 @@ def _assigned(source: str) -> dict[str, Parameter]:
     plain = "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in source.split("\n"))
     try:
         body = ast.parse(plain).body
-    except (SyntaxError, ValueError):
-        return {}
+    except (SyntaxError, ValueError, RecursionError) as error:
+        said = f"line {error.lineno}: {error.msg}" if isinstance(error, SyntaxError) else str(error)
+        raise DefinitionError(f"the cell tagged 'parameters' is no Python: {said}", "correct the cell") from error
     found: dict[str, Parameter] = {}
     for statement in body:
         annotation = ""

@@ -309,6 +309,12 @@ class Planner:
         folder = self.definition.folder
         # Not Path.glob: it refuses absolute patterns, which a parameter may well hold.
         paths = [folder / found for found in glob.glob(str(text), root_dir=folder, recursive=True)]  # noqa: PTH207
+        odd = next((path for path in paths if path.exists() and not (path.is_file() or path.is_dir())), None)
+        if odd is not None:
+            raise DefinitionError(
+                f"{self.definition.file.name}: step {instance.step.name!r}: input {str(odd)!r} is no file",
+                "a device or pipe has no content that could be compared",
+            )
         files = {_name(path, folder): digest_path(path) for path in paths}
         if files or expressions.whole_reference(pattern):
             # A reference may name something that is no file (`builtin`); its text is in the parameters anyway.

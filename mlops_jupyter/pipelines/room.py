@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -212,8 +213,10 @@ class Pipelines:
         found = definition.load(file)
         values = given(found.params, params, found.name)
         checks.check_given(found, values)
-        checks.check_promotions(found, self._policy_for)
-        return Planner(found, values, self._store, force)
+        planner = Planner(found, values, self._store, force)
+        instances = Counter(instance.step.name for instance in planner.instances.values())
+        checks.check_promotions(found, instances, self._policy_for)
+        return planner
 
     def _services(self) -> Services:
         return Services(

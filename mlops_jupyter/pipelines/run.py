@@ -14,13 +14,14 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mlops_jupyter.errors import ExecutionError, MlopsError, translate
+from mlops_jupyter.errors import MlopsError, translate
 from mlops_jupyter.locks import held
 from mlops_jupyter.pipelines import events
-from mlops_jupyter.pipelines.attempt import Attempt, Services, result_outputs
+from mlops_jupyter.pipelines.attempt import Attempt, Entry, Services, result_outputs
+from mlops_jupyter.pipelines.cache import Found
 from mlops_jupyter.pipelines.execute import Cancellation
 from mlops_jupyter.pipelines.plan import Decision, Instance, Planner
-from mlops_jupyter.pipelines.registration import REGISTERED, register
+from mlops_jupyter.pipelines.registration import Registered
 from mlops_jupyter.pipelines.results import GOOD, PipelineResult, State, StepResult
 from mlops_jupyter.pipelines.watchdog import Watchdog
 
@@ -251,9 +252,12 @@ class PipelineRun:
         if record is None:
             self._published[instance.name] = None
             return result
-        said = self._registered_late(instance, decision, record)
-        if said:
-            result = replace(result, reason=f"{decision.reason}; {said}")
+        if decision.found and decision.found.unregistered:
+            late = self._registered_late(instance, decision.found)
+            if late.state != "done":
+                failed = replace(result, state="failed", reason=late.said, error=late.said)
+                return replace(failed, run_id=record.get("run_id"), notebook=record.get("notebook"))
+            result = replace(result, reason=f"{decision.reason}; {late.said}")
         self._published[instance.name] = record["outputs"]
         self.services.note_cached(self.planner, instance, record, self._parent, self._log)
         return replace(
@@ -264,32 +268,22 @@ class PipelineRun:
             notebook=record.get("notebook"),
         )
 
-    def _registered_late(self, instance: Instance, decision: Decision, record: Mapping[str, Any]) -> str:
-        """Register and promote the model of a step that a crash cut short just before; else nothing.
-
-        Returns:
-            What became of it.
-
-        Raises:
-            ExecutionError: It was refused; the step will be run again next time.
-        """
-        registration, found = instance.step.register, decision.found
-        if registration is None or found is None or not found.unregistered:
-            return ""
-        run_id = record.get("run_id")
-        said, good = register(self.services.registry, registration, record["outputs"], run_id, self._log.why)
-        if not good:
-            self.planner.cache.withdraw(record["key"], None)
-            raise ExecutionError(said, "the executed notebook is kept; change the step, or the policy")
-        kept = {key: value for key, value in record.items() if key not in ("schema", "key")}
-        self.planner.cache.publish(found.base, self.planner.label(instance), kept | {REGISTERED: True})
-        self.services.finish(run_id, "FINISHED", self._log)
-        return said
+    def _registered_late(self, instance: Instance, found: Found) -> Registered:
+        """Register and promote the model of a step that a crash cut short just before."""
+        assert found.record is not None
+        late = self.services.settle(Entry(self.planner, instance, found.base, found.record))
+        assert late is not None
+        status = {"done": "FINISHED", "refused": "FAILED"}.get(late.state)
+        if status is not None:
+            self.services.finish(found.record.get("run_id"), status, self._log)
+        return late
 
     def _locked(self, instance: Instance, decision: Decision) -> StepResult:
         assert decision.found is not None
         lock = self.services.state / "pipelines" / "locks" / f"{decision.found.base}.lock"
         with held(lock, self._cancellation.wait) as waited:
+            if self._cancellation.cancelled:  # the lock may not be ours then
+                return replace(self._results[instance.name], state="cancelled", reason="interrupted")
             if decision.action == "cached" or (waited and not decision.forced):
                 # Whoever held the lock has probably done this very step.
                 decision = self.planner.decide(instance, self._published)

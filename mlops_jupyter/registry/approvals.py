@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from mlops_jupyter.actor import Actor
 from mlops_jupyter.config import Approvals, Config, Policy
@@ -113,25 +113,51 @@ class Promotions:
             self.move(ledger, version, data)
             return PromotionResult("promoted", *result)
         request = self._waiting(ledger, version, alias)
-        given = set(request.approvals) if request else set()
-        request_id = request.id if request else uuid.uuid4().hex[:10]
-        missing = policy.approvals.count - len(given)
         if request is None:
-            ledger.append("promotion.requested", version.model, data | {"request": request_id})
-        elif missing < 1:  # the last approval was written, and what was to follow it was not
-            self.move(ledger, version, data | {"message": request.message, "request": request_id})
-            return PromotionResult("promoted", *result, (), request_id)
-        return PromotionResult("pending", *result, self._needed(policy.approvals, missing, request_id), request_id)
+            request_id = uuid.uuid4().hex[:10]
+            asked = ledger.append("promotion.requested", version.model, data | {"request": request_id})
+            request = requests_in([asked])[0]
+        missing = policy.approvals.count - len(set(request.approvals))
+        if missing < 1:  # the last approval was written, and what was to follow it was not
+            self.move(ledger, version, data | {"message": request.message, "request": request.id})
+            return PromotionResult("promoted", *result, (), request.id)
+        return PromotionResult("pending", *result, self._needed(policy.approvals, request, missing), request.id)
 
-    def _needed(self, approvals: Approvals, missing: int, request_id: str) -> tuple[str, ...]:
+    def _needed(self, approvals: Approvals, request: Request, missing: int) -> tuple[str, ...]:
         who = f" by {' or '.join(approvals.roles)}" if approvals.roles else ""
-        needed = f"{missing} approval{'s' if missing != 1 else ''}{who} needed: mlops approve {request_id}"
+        needed = f"{missing} approval{'s' if missing != 1 else ''}{who} needed: mlops approve {request.id}"
         people = {name for role in approvals.roles for name in self._config.roles.get(role, ())}
-        people -= {self._actor.name} if approvals.not_author else set()
+        people -= {*request.approvals, *([request.actor] if approvals.not_author else [])}
         if approvals.roles and len(people) < missing:
             have = f"only {', '.join(sorted(people))}" if people else "nobody"
             return needed, f"{have} can give {'it' if missing == 1 else 'them'}: [roles] in mlops.toml lists who may"
         return (needed,)
+
+    def known(self, ledger: Writing, version: Version, alias: str, message: str) -> PromotionResult | None:
+        """Tell what became of a promotion that was asked for before with the same message; None where none was.
+
+        Args:
+            ledger: The ledger, held.
+            version: The candidate.
+            alias: Where it is to go.
+            message: Why.
+
+        Returns:
+            The answer that was given then, without its gates.
+        """
+        status: dict[str, Literal["promoted", "pending", "refused"]] = {
+            "promotion.decided": "promoted",
+            "promotion.requested": "pending",
+            "promotion.refused": "refused",
+        }
+        for event in ledger.events(version.model):
+            data = event.data
+            same = (data.get("version"), data.get("alias"), data.get("message")) == (version.version, alias, message)
+            if same and event.kind in status:
+                reasons = tuple(map(str, data.get("reasons", ())))
+                answer = (version.model, version.version, alias, data.get("previous"))
+                return PromotionResult(status[event.kind], *answer, (), reasons, data.get("request"))
+        return None
 
     def _waiting(self, ledger: Writing, version: Version, alias: str) -> Request | None:
         for known in requests_in(ledger.events(version.model)):
@@ -244,6 +270,7 @@ class Promotions:
             IntegrityError: The ledger was tampered with.
             StoreError: MLflow does not answer.
         """
+        ledger.check()
         events = ledger.events()
         done = {event.data["of"] for event in events if event.kind in ("promotion.applied", "promotion.abandoned")}
         for event in events:

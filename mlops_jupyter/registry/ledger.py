@@ -11,9 +11,9 @@ import hashlib
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -178,6 +178,19 @@ class Writing:
         """
         return _whole(_read(self._connection, model))
 
+    def check(self) -> None:
+        """Refuse to go on from a chain that does not hold: whoever can write the file could forge an approval.
+
+        Raises:
+            IntegrityError: It does not hold.
+        """
+        found = _chain(_read(self._connection, None))
+        if not found.ok:
+            raise IntegrityError(
+                f"nothing is decided by a ledger whose chain is broken: {found.reason}",
+                f"put .mlops/{FILE} back from a backup; `audit verify` checks the whole chain",
+            )
+
 
 class Ledger:
     """The ledger of one workspace.
@@ -307,15 +320,20 @@ class Ledger:
             Whether all holds; if not, where it breaks.
         """
         events = self.entries()
-        previous = GENESIS
-        for number, event in enumerate(events, 1):
-            wrong = _wrong(event, number, previous)
-            if wrong:
-                return Verdict(False, len(events), events[-1].hash, event.seq, wrong)
-            previous = event.hash
-        if head is not None and head not in {GENESIS, *(event.hash for event in events)}:
-            return Verdict(False, len(events), previous, None, "the head that was kept elsewhere is not in the chain")
-        return Verdict(True, len(events), previous)
+        found = _chain(events)
+        if found.ok and head is not None and head not in {GENESIS, *(event.hash for event in events)}:
+            return replace(found, ok=False, reason="the head that was kept elsewhere is not in the chain")
+        return found
+
+
+def _chain(events: Sequence[Event]) -> Verdict:
+    previous = GENESIS
+    for number, event in enumerate(events, 1):
+        wrong = _wrong(event, number, previous)
+        if wrong:
+            return Verdict(False, len(events), events[-1].hash, event.seq, wrong)
+        previous = event.hash
+    return Verdict(True, len(events), previous)
 
 
 def _wrong(event: Event, number: int, previous: str) -> str:

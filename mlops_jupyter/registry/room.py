@@ -187,17 +187,41 @@ class Registry:
         history = tuple(event.row() for event in self._ledger.entries(version.model))
         return ModelDetails(facts, tuple(gates), history)
 
-    def made_by(self, run_ids: Sequence[str]) -> Version | None:
-        """Find the newest version that was made from one of some runs.
+    def promote_once(self, model: str, *, to: str, message: str) -> PromotionResult:
+        """Promote a version, unless the same was asked for before with the same message: then say what became of it.
 
         Args:
+            model: NAME/VERSION.
+            to: The alias.
+            message: Why; it names what asks, so that asking again after a crash is known as such.
+
+        Returns:
+            Promoted, pending or refused.
+
+        Raises:
+            NotFoundError: The model does not exist.
+            ValueRefused: The alias is no alias.
+            IntegrityError: The ledger was tampered with.
+        """
+        check_alias(to)
+        with self._ledger.writing() as ledger:
+            self._promotions.settle(ledger)
+            version = self._versions.resolve(model)
+            known = self._promotions.known(ledger, version, to, message)
+            return known or self._promotions.ask_for(ledger, version, to, message)
+
+    def made_by(self, name: str, run_ids: Sequence[str]) -> Version | None:
+        """Find the newest version of a model that was made from one of some runs.
+
+        Args:
+            name: The registered model.
             run_ids: The runs.
 
         Returns:
             The version; None where none was.
         """
-        made = [version for version in self._versions.all() if version.run_id in run_ids]
-        return max(made, key=lambda version: version.created or "", default=None)
+        made = [version for version in self._versions.all(name) if version.run_id in run_ids]
+        return made[0] if made else None
 
     @command("promote")
     def promote(

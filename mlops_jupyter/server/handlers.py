@@ -15,7 +15,7 @@ from tornado import web
 
 from mlops_jupyter.actor import Actor, os_actor
 from mlops_jupyter.commands import Command, parse_body
-from mlops_jupyter.config import find_workspace
+from mlops_jupyter.config import find_workspace, sqlite_path
 from mlops_jupyter.display import Shown, document_of
 from mlops_jupyter.errors import DeniedError, MlopsError, NotFoundError, UsageError, translate
 from mlops_jupyter.session import HELP, SESSION_COMMANDS, Handbook
@@ -63,6 +63,9 @@ _HINTS = {
 }
 
 
+_SERVERS = ("http://", "https://", "postgresql", "mysql", "mssql", "databricks")
+
+
 class VerbHandler(_Door):
     """``POST /mlops/api/VERB``."""
 
@@ -94,7 +97,7 @@ class VerbHandler(_Door):
             result: Shown = command.call(Handbook(COMMANDS, "mlops"), parse_body(command, body))
             return 200, {"ok": True, "result": document_of(result)}
         root, place = self._place(named, notebook)
-        arguments = self._confined(command, parse_body(command, body, base=root))
+        arguments = self._confined(command, parse_body(command, body, base=root), root)
         actor = self._actor()
         if command.long:
             job = self.services.jobs.submit(
@@ -158,11 +161,17 @@ class VerbHandler(_Door):
             )
         return full
 
-    def _confined(self, command: Command, arguments: dict[str, Any]) -> dict[str, Any]:
+    def _confined(self, command: Command, arguments: dict[str, Any], root: Path) -> dict[str, Any]:
         for parameter in command.parameters:
             value = arguments.get(parameter.name)
             if isinstance(value, Path):
                 arguments[parameter.name] = self._inside(value, parameter.name)
+            elif parameter.name == "tracking_uri" and isinstance(value, str) and not value.startswith(_SERVERS):
+                # Anything else names a file, which might lie anywhere.
+                file = sqlite_path(value)
+                if file is None:
+                    raise UsageError(f"tracking_uri {value[:200]!r} is no server", "write http://HOST:5000")
+                self._inside(arguments.get("dir", root) / file, "tracking_uri")
         return arguments
 
     def _actor(self) -> Actor:
@@ -196,6 +205,8 @@ def _unknown(path: str) -> MlopsError:
     verb = path.replace("/", " ")
     if verb in SESSION_COMMANDS or verb == "run":
         return NotFoundError(f"{verb!r} needs a notebook's live variables", f"type %mlops {verb} in the notebook")
+    if verb.replace(" ", "/") in ROUTES:
+        return NotFoundError(f"there is no route {path!r}", f"POST mlops/api/{verb.replace(' ', '/')}")
     if verb in COMMANDS:
         return NotFoundError(f"{verb!r} has no REST door", f"type mlops {verb} in a terminal")
     return NotFoundError(f"there is no verb {verb!r}", "POST mlops/api/help lists what there is")

@@ -227,6 +227,20 @@ def checked_name(name: str | None) -> str | None:
     return name
 
 
+def usable_name(text: str, ending: str) -> str:
+    """Make a snapshot's name from a text that may be anything.
+
+    Args:
+        text: What it is to resemble.
+        ending: What tells it from others: a few letters or digits.
+
+    Returns:
+        A name that :func:`checked_name` takes.
+    """
+    plain = _UNSHOWABLE.sub("", text).strip().lstrip("@-").strip()
+    return f"{plain[: _LONGEST_NAME - len(ending) - 1].strip() or 'run'}-{ending}"
+
+
 def checked_message(message: str) -> str:
     """Check what a user says of a snapshot.
 

@@ -348,6 +348,7 @@ def log_model(model: Any, name: str = "model", *, input_example: Any = None) -> 
         ConflictError: No run is active.
         ValueRefused: The object is no model, or MLflow refuses the name.
     """
+    model_log.check_name(name)
     with _in_this_thread() as run:
         namespace = dict(vars(sys.modules["__main__"]))
         logged = model_log.write_model(model, name, input_example=input_example, namespace=namespace)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import functools
 import os
 import re
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, ParamSpec, TypeVar
+from urllib.parse import urlsplit
 
 from mlops_jupyter.actor import os_actor
-from mlops_jupyter.config import Config
-from mlops_jupyter.errors import ConflictError, StoreError, translate
+from mlops_jupyter.config import STATE, Config
+from mlops_jupyter.errors import ConflictError, InternalError, MlopsError, StoreError, UsageError, translate
 from mlops_jupyter.tracking import embedded, mlflow_module
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
@@ -72,6 +74,16 @@ def answers(method: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
+def _openable(error: Exception) -> MlopsError:
+    """Tell what keeps a store from being opened; a wrong URI and a missing driver are no defects of ours."""
+    if isinstance(error, ImportError):
+        return StoreError(str(error), f"pip install {error.name or 'its driver'}")
+    known = translate(error)
+    if isinstance(known, InternalError):
+        return StoreError(f"{type(error).__name__}: {error}", "correct [tracking] uri or MLFLOW_TRACKING_URI")
+    return known
+
+
 def hide_password(text: str) -> str:
     """Take passwords out of the URLs in a text."""
     return re.sub(r"(://[^\s:/@]+):[^\s@/]*@", r"\1:***@", text)
@@ -117,6 +129,23 @@ class Tracking:
         """The experiment that runs go to when none is named."""
         return self._config.experiment
 
+    def check_reachable(self) -> None:
+        """Ask in a moment, and without MLflow, whether a tracking server is there at all; nothing for other stores.
+
+        Raises:
+            StoreError: Nobody listens at its address.
+        """
+        url = urlsplit(self.uri)
+        if url.scheme not in ("http", "https") or url.hostname is None:
+            return
+        try:
+            socket.create_connection((url.hostname, url.port or (443 if url.scheme == "https" else 80)), 1).close()
+        except (OSError, ValueError) as error:
+            raise StoreError(
+                f"the tracking server {self.shown_uri} does not answer: {error}",
+                "start it, or correct [tracking] uri or MLFLOW_TRACKING_URI",
+            ) from error
+
     def exists(self) -> bool:
         """Tell whether there is a store to read: always, but for an embedded one that nothing was written to."""
         return not self.is_embedded or (self._config.state / embedded.DATABASE).exists()
@@ -161,7 +190,7 @@ class Tracking:
                         self._client.get_experiment_by_name(self.experiment)
                 except Exception as error:
                     self._client = None
-                    known = translate(error)
+                    known = _openable(error)
                     raise StoreError(
                         f"the tracking store {self.shown_uri} can't be opened: {hide_password(known.message)}",
                         known.hint or "check [tracking] uri or MLFLOW_TRACKING_URI",
@@ -261,8 +290,17 @@ class Tracking:
 
     @answers
     def put_artifact(self, run_id: str, path: Path, folder: str = "") -> None:
-        """Keep a file, or a folder with all that is in it, among a run's artifacts."""
+        """Keep a file, or a folder with all that is in it, among a run's artifacts.
+
+        Raises:
+            UsageError: The folder holds the workspace's own state, artifacts included.
+        """
         if path.is_dir():
+            whole, state = path.resolve(), self._config.state.resolve()
+            if state.is_relative_to(whole) or whole.is_relative_to(state / embedded.ARTIFACTS):
+                raise UsageError(
+                    f"{path.name or path} holds this workspace's own state, {STATE}/", "name a folder inside, or files"
+                )
             self.client.log_artifacts(run_id, str(path), folder or path.name)
         else:
             self.client.log_artifact(run_id, str(path), folder or None)

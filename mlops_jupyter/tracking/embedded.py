@@ -13,11 +13,11 @@ import sqlite3
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from mlops_jupyter.config import STATE
+from mlops_jupyter.config import STATE, sqlite_path, sqlite_uri
 from mlops_jupyter.errors import StoreError, translate
 from mlops_jupyter.tracking import mlflow_module
 
@@ -30,7 +30,7 @@ _NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "gluste
 
 def uri_of(state: Path) -> str:
     """Give the tracking URI of a workspace's embedded store."""
-    return f"sqlite:///{state / DATABASE}"
+    return sqlite_uri(state / DATABASE)
 
 
 def artifact_root(state: Path) -> str:
@@ -62,6 +62,22 @@ def create(state: Path) -> None:
     finally:
         for left in state.glob(aside.name + "*"):
             left.unlink(missing_ok=True)
+
+
+@contextmanager
+def _without_stray_folder(uri: str) -> Iterator[None]:
+    """Take away the folder that MLflow makes where it takes an escaped URI (``%`` or ``?`` in the path) for a path."""
+    stray = Path(uri.removeprefix("sqlite:///")).parent
+    if "%" not in str(stray):
+        yield
+        return
+    new = [folder for folder in (stray, *stray.parents) if not folder.exists()]
+    try:
+        yield
+    finally:
+        for folder in new:
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def check(state: Path) -> None:
@@ -174,7 +190,7 @@ def _is_whole(path: Path) -> bool:
 def _migrate(path: Path) -> None:
     from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
 
-    engine = create_sqlalchemy_engine(f"sqlite:///{path}")
+    engine = create_sqlalchemy_engine(sqlite_uri(path))
     try:
         _initialize_tables(engine)
     finally:
@@ -196,7 +212,23 @@ def build_store(store_uri: str, artifact_uri: str | None = None) -> Any:
     """
     from mlflow.tracking._tracking_service.utils import _get_sqlalchemy_store
 
-    path = Path(store_uri.removeprefix("sqlite:///"))
-    if artifact_uri is None and path.name == DATABASE and path.parent.name == STATE:
+    path = sqlite_path(store_uri)
+    if artifact_uri is None and path is not None and path.name == DATABASE and path.parent.name == STATE:
         artifact_uri = artifact_root(path.parent.resolve())
-    return _get_sqlalchemy_store(store_uri, artifact_uri)
+    with _without_stray_folder(store_uri):
+        return _get_sqlalchemy_store(store_uri, artifact_uri)
+
+
+def build_registry(store_uri: str) -> Any:
+    """Build MLflow's model registry for a SQLite URI (the entry point ``mlflow.model_registry_store``).
+
+    Args:
+        store_uri: ``sqlite:///…``.
+
+    Returns:
+        MLflow's own store object.
+    """
+    from mlflow.tracking._model_registry.utils import _get_sqlalchemy_store
+
+    with _without_stray_folder(store_uri):
+        return _get_sqlalchemy_store(store_uri)

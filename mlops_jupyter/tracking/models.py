@@ -10,6 +10,7 @@ import functools
 import logging
 import pickle
 import pickletools
+import re
 import sys
 import warnings
 import weakref
@@ -92,6 +93,19 @@ def _digest(model: object) -> str | None:
         return None
 
 
+def check_name(name: str) -> None:
+    """Refuse a name that MLflow would take for a model and not for the tag that says how it was kept.
+
+    Args:
+        name: The model's name in its run.
+
+    Raises:
+        ValueRefused: It is none.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_ .-]{0,199}", name):
+        raise ValueRefused(f"{name[:80]!r} is no name for a model", "use letters, digits, spaces and _ - .")
+
+
 def write_model(model: Any, name: str, *, input_example: Any = None, namespace: Mapping[str, Any]) -> LoggedModel:
     """Log a model into MLflow's active run.
 
@@ -129,6 +143,10 @@ def flavour_of(model: Any) -> str:
     Raises:
         ValueRefused: It is no model.
     """
+    if isinstance(model, type):
+        raise ValueRefused(
+            f"{model.__name__} is a class, no fitted model", f"log an instance: {model.__name__}().fit(…)"
+        )
     for kind in type(model).__mro__:
         flavour = {
             ("mlflow", "PythonModel"): "pyfunc",

@@ -37,8 +37,7 @@ class Versions:
         Raises:
             ValueRefused: MLflow allows no such name.
         """
-        if not name or "/" in name or ":" in name or "@" in name or not name.isprintable():
-            raise ValueRefused(f"{name!r} can't be a model's name", "use letters, digits, spaces and _ - . only")
+        check_model_name(name)
         source = self._source(model_id)
         for version in self._search(f"name='{_quoted(name)}' and run_id='{run_id}'"):
             # The embedded store keeps where the model lies, a server its id.
@@ -152,6 +151,16 @@ class Versions:
     def set_alias(self, name: str, alias: str, version: int) -> None:
         """Let an alias name a version, in the place of the one it named."""
         self._tracking.client.set_registered_model_alias(name, alias, str(version))
+
+
+def check_model_name(name: str) -> None:
+    """Refuse what can't be a registered model's name, MLflow's or ours.
+
+    Raises:
+        ValueRefused: It has a character in it that means something in NAME/VERSION and NAME@ALIAS, or none at all.
+    """
+    if not name.strip() or set("/:@'") & set(name) or not name.isprintable():
+        raise ValueRefused(f"{name!r} can't be a model's name", "use letters, digits, spaces and _ - . only")
 
 
 def check_alias(alias: str) -> None:

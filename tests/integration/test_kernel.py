@@ -630,6 +630,8 @@ def test_a_refusal_in_the_middle_of_a_cell_is_seen(notebook):
     assert shown.text.count("run_id") or "run" in shown.text
     assert notebook.good("r = %mlops runs --limit 1\nx = 1").text == ""
     assert notebook.good("%mlops runs --limit 1;").text == ""
+    notebook.good("quiet = %mlops runs --limit 1;")
+    assert notebook.value("len(quiet)") == 1
     last = notebook.good("x = 1\n%mlops status").text
     assert last.count("workspace") == 1
     looped = notebook.good("for _ in range(2):\n    %mlops status\n")
@@ -641,7 +643,8 @@ def test_logging_in_the_middle_of_a_cell_is_silent(notebook):
     told = notebook.good(
         "%%mlops run --name quiet-loop\nfor i in range(3):\n    %mlops log metric m=i --step {i}\nx = 1"
     )
-    assert told.text.count("m=") == 0
+    assert "m = " not in told.text
+    assert "None" not in told.text
     assert "FINISHED" in told.text
 
 
@@ -659,3 +662,35 @@ def test_a_param_that_is_refused_opens_no_run(notebook):
     before = len(notebook.value("[r['run_id'] for r in get_ipython().run_line_magic('mlops', 'runs')]"))
     assert is_told(notebook.run("%%mlops run --param n=[1,2]\n1"), "param 'n'", "list")
     assert len(notebook.value("[r['run_id'] for r in get_ipython().run_line_magic('mlops', 'runs')]")) == before
+
+
+def test_an_exception_without_a_text_ends_its_run_as_failed(notebook, workspace):
+    """The user's own exception may raise when it is shown; the run must not stay open for that."""
+    cell = "class E(Exception):\n    def __str__(self): raise RuntimeError('no text')\nraise E()"
+    assert notebook.run(f"%%mlops run --name textless\n{cell}").status == "error"
+    # ipykernel fails to show it and tells nobody that the cell has ended: that is found out when the next one begins.
+    notebook.good("1")
+    assert workspace.runs.resolve("textless").status == "FAILED"
+    assert notebook.value("__import__('mlflow').active_run() is None")
+
+
+def test_a_snapshot_of_a_run_with_an_odd_name_is_taken(notebook, workspace):
+    """What can't be a snapshot's name is made one: the snapshot must not be lost for it."""
+    notebook.good('%%mlops run --snapshot --name "@odd"\nx = 1')
+    assert workspace.runs.resolve("@odd").tags["mlops.snapshot"]
+    assert str(workspace.snapshots.latest().name).startswith("odd-")
+
+
+def test_quotes_around_a_text_make_it_one(notebook, workspace):
+    """`opt="adam"` is the text adam, although a variable has that name; an expression in quotes is still evaluated."""
+    notebook.good("adam = 5")
+    notebook.good('%%mlops run --name quoted --param opt="adam" --param path="/data/x.csv" --param twice="adam * 2"\n1')
+    params = workspace.runs.resolve("quoted").params
+    assert params == {"opt": "adam", "path": "/data/x.csv", "twice": "10"}
+
+
+def test_another_cell_magic_below_ours_works(notebook, workspace):
+    """`%%mlops run` on top of `%%time` runs the cell once, inside the run."""
+    notebook.good("%%mlops run --name timed\n%%time\ncounted = globals().get('counted', 0) + 1")
+    assert notebook.value("counted") == 1
+    assert workspace.runs.resolve("timed").status == "FINISHED"

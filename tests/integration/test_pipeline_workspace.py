@@ -109,6 +109,9 @@ def test_a_crash_around_registering_makes_one_version(project, workspace, before
     (version,) = client.search_model_versions("name='churn'")
     assert client.get_model_version_by_alias("churn", "champion").version == version.version
     assert client.get_run(version.run_id).info.status == "FINISHED"
+    kinds = [row["kind"] for row in workspace.registry.audit("churn").rows]
+    assert kinds == ["model.registered", "promotion.decided", "promotion.applied"]
+    assert client.get_run(version.run_id).data.tags["mlops.cache.key"]
     third = step(workspace.pipelines.run(project.file), "choose")
     assert "churn" not in third.reason
 

@@ -223,7 +223,7 @@ def mode(folder: Path) -> str:
 
 
 @pytest.mark.parametrize(("network", "expected"), [(False, "wal"), (True, "delete")])
-def test_the_ledger_is_in_wal_buton_network_file_systems(tmp_path, monkeypatch, network, expected):
+def test_the_ledger_is_in_wal_but_on_network_file_systems(tmp_path, monkeypatch, network, expected):
     """Readers go on while somebody writes; where SQLite's shared memory can't be shared, the old mode is kept."""
     monkeypatch.setattr(ledger_module, "on_network", lambda _: network)
     ledger = Ledger(tmp_path, lambda: None, Actor("ann", "os"))

@@ -546,3 +546,23 @@ def test_an_actor_of_python_is_told_as_it_was_given(made, tmp_path):
     workspace.registry.promote("churn/2", to="python")
     event = workspace.ledger.events()[-1]
     assert (event.actor, event.via) == ("ci", "identity")
+
+
+@pytest.mark.parametrize("uri", ["sqlite:////tmp/evil.db", "sqlite:///../../../evil.db", "file:///tmp/evil", "x"])
+def test_a_tracking_uri_outside_of_the_root_is_refused(server, uri):
+    """`init` over REST makes no database where the server's root does not reach."""
+    status, answer = server.post("init", {"dir": "elsewhere", "tracking_uri": uri})
+    assert status in (400, 403), answer
+    assert set(answer["error"]) == {"message", "hint"}
+
+
+def test_a_verb_with_a_space_is_told_its_route(server):
+    """The hint is the route that works."""
+    status, answer = server.request(
+        "POST",
+        "mlops/api/pipeline%20plan",
+        b"{}",
+        {"Authorization": f"token {TOKEN}", "Content-Type": "application/json"},
+    )
+    assert status == 404
+    assert "pipeline/plan" in answer["error"]["hint"]

@@ -43,7 +43,7 @@ def test_the_demo_itself_is_gone_on_with(tmp_path: Path) -> None:
 
 
 def model(*gates: dict[str, Any]) -> dict[str, Any]:
-    return {"model": "demo", "version": 1, "run_id": "r", "gates": gates}
+    return {"model": "demo", "version": 1, "run_id": "r", "aliases": ["champion"], "gates": gates}
 
 
 def test_only_gates_that_hold_are_reasons(tmp_path: Path) -> None:
