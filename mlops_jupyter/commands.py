@@ -324,6 +324,12 @@ def parse_words(command: Command, words: Sequence[str], base: Path | None = None
         if unknown:
             raise unknown from None
         said = error.message if isinstance(error, UsageError) else str(error)
+        extra = said.removeprefix("unrecognized arguments: ")
+        if extra != said:
+            named = next((f"did you mean --name {extra}? " for p in command.parameters if "--name" in p.flags), "")
+            raise UsageError(
+                f"{command.verb}: nothing is expected where {extra!r} stands", f"{named}usage: {command.usage()}"
+            ) from None
         raise UsageError(f"{command.verb}: {said.removeprefix('argument ')}", f"usage: {command.usage()}") from None
     # A default of argparse can't be told from a word that was typed, so it has none: None means "not given".
     present = {name: value for name, value in given.items() if value not in (None, [])}

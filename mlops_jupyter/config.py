@@ -90,6 +90,9 @@ class Policy:
     approvals: Approvals = Approvals()
 
 
+_NAMED = ("named by the call", "MLOPS_WORKSPACE")
+
+
 @dataclass(frozen=True)
 class Config:
     """What a workspace is set to.
@@ -113,6 +116,11 @@ class Config:
     store_url: str | None = None
     policies: tuple[Policy, ...] = ()
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def is_named(self) -> bool:
+        """Whether somebody has named the workspace, rather than that it was found."""
+        return self.why in _NAMED
 
     @property
     def state(self) -> Path:
@@ -155,7 +163,7 @@ def find_workspace(
     Raises:
         NotFoundError: The folder that was named does not exist.
     """
-    for named, why in ((call, "named by the call"), (environ.get("MLOPS_WORKSPACE"), "MLOPS_WORKSPACE")):
+    for named, why in zip((call, environ.get("MLOPS_WORKSPACE")), _NAMED, strict=True):
         if named:
             folder = _folder(named)
             if not folder.is_dir():
@@ -179,6 +187,12 @@ def _folder(named: Path | str) -> Path:
         return Path(named).expanduser().resolve()
     except (RuntimeError, ValueError):
         raise NotFoundError(f"{str(named)[:200]!r} is no folder", "name a folder that exists") from None
+
+
+def project_of(file: Path) -> Path | None:
+    """Give the nearest folder above a file that is marked as a workspace; None where none is."""
+    found = _marked(file.absolute().parent)
+    return found[0].resolve() if found is not None else None
 
 
 def _marked(place: Path) -> tuple[Path, str] | None:

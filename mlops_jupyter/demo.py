@@ -7,12 +7,12 @@ import shlex
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mlops_jupyter.config import STATE, sqlite_uri
-from mlops_jupyter.display import Block, Grid, Heading, Note, Pairs, Shown
+from mlops_jupyter.display import Block, Grid, Heading, Note, Pairs, Shown, show_value
 from mlops_jupyter.errors import InternalError, UsageError, translate
 from mlops_jupyter.store import write_whole
 
@@ -30,8 +30,9 @@ class DemoResult(Shown):
         folder: The project.
         pipeline: The pipeline's result.
         runs: The runs that its steps made, now or when they were cached.
-        model: The version that these steps made, if one did.
+        model: The version that these steps made, if one did, with its aliases.
         tracking: The URI of the store that the runs are in; None for the project's own.
+        params: What the pipeline was given.
     """
 
     folder: Path
@@ -39,6 +40,7 @@ class DemoResult(Shown):
     runs: Sequence[Mapping[str, Any]]
     model: Mapping[str, Any] | None
     tracking: str | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:  # type: ignore[override]
@@ -51,10 +53,12 @@ class DemoResult(Shown):
         return document | {"folder": str(self.folder), "model": dict(self.model) if self.model else None}
 
     def blocks(self) -> Sequence[Block]:
-        """Give the steps, the runs, the champion, and where to look."""
+        """Give the steps, the runs, the model, and where to look; of a failure only what failed."""
         blocks: list[Block] = list(self.pipeline.blocks())
+        if not self.ok:
+            return blocks
         steps = self.pipeline.to_json()["steps"]
-        if self.ok and all(step["state"] == "cached" for step in steps):
+        if all(step["state"] == "cached" for step in steps):
             blocks.append(Note("every step was cached: nothing has changed, so nothing was run", "good"))
         if self.runs:
             columns = {"name": "run", "run_id": "id", "metrics": "metrics"}
@@ -65,13 +69,17 @@ class DemoResult(Shown):
         if self.model:
             blocks += _model(self.model)
         folder = _shell_path(self.folder)
+        mlops = f"{_tool('mlops')} --workspace {folder}"
         look = {
             "notebooks and sidebar": f"{_tool('jupyter')} lab {folder}",
             "MLflow": self._mlflow(),
-            "what would run now": f"{_tool('mlops')} pipeline plan {folder}/{PIPELINE}",
-            "who promoted what": f"{_tool('mlops')} --workspace {folder} audit",
+            "what would run now": f"{mlops} pipeline plan {folder}/{PIPELINE}{self._given()}",
+            "who promoted what": f"{mlops} audit",
         }
         return [*blocks, Heading("Where to look"), Pairs(look)]
+
+    def _given(self) -> str:
+        return "".join(f" -p {shlex.quote(f'{key}={value}')}" for key, value in self.params.items())
 
     def _mlflow(self) -> str:
         uri = self.tracking or sqlite_uri(self.folder / STATE / "mlflow.db")
@@ -81,7 +89,7 @@ class DemoResult(Shown):
 
 
 def _few(metrics: Mapping[str, Any]) -> str:
-    return ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in list(metrics.items())[:3])
+    return ", ".join(f"{name} {show_value(value)}" for name, value in list(metrics.items())[:3])
 
 
 def _model(model: Mapping[str, Any]) -> list[Block]:

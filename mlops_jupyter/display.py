@@ -314,7 +314,7 @@ def _grid_text(block: Grid) -> str:
     ]
     labels = [safe_text(label) for label in block.columns.values()]
     widths = [max(map(len, column)) for column in zip(labels, *cells, strict=True)]
-    right = [all(isinstance(row.get(key), int | float | None) for row in block.rows) for key in block.columns]
+    right = [all(_is_numeric(row.get(key)) for row in block.rows) for key in block.columns]
     for row in [labels, *cells]:
         padded = (
             cell.rjust(width) if at_right else cell.ljust(width)
@@ -344,6 +344,7 @@ font-variant-numeric:tabular-nums}
 border-bottom:1px solid var(--jp-border-color2,#d0d0d0);vertical-align:top;max-width:44ch;overflow-wrap:break-word}
 .mlops-result.mlops-result th{font-weight:600;white-space:nowrap}
 .mlops-result.mlops-result td.n,.mlops-result.mlops-result th.n{text-align:right;white-space:nowrap}
+.mlops-result.mlops-result td.t{white-space:nowrap}
 .mlops-result.mlops-result tr.m td{background:color-mix(in srgb,var(--jp-warn-color1,#f0a000) 14%,transparent)}
 .mlops-result.mlops-result p{margin:2px 0 6px;padding-left:8px;border-left:3px solid var(--jp-border-color1,#bdbdbd)}
 .mlops-result.mlops-result p.good{border-color:var(--jp-success-color1,#388e3c)}
@@ -385,13 +386,8 @@ def _title(title: str) -> str:
 def _grid_html(block: Grid) -> str:
     if not block.rows:
         return _title(block.title) + f'<p class="info">{escape(block.empty)}</p>'
-    numeric = {
-        key: all(
-            isinstance(row.get(key), int | float | None) and not isinstance(row.get(key), bool) for row in block.rows
-        )
-        for key in block.columns
-    }
-    kind = {key: ' class="n"' if numeric[key] else "" for key in block.columns}
+    numeric = {key: all(_is_numeric(row.get(key)) for row in block.rows) for key in block.columns}
+    kind = {key: ' class="n"' if numeric[key] else ' class="t"' if key in _TIMES else "" for key in block.columns}
     # A header cell without a word in it is read out as one; the corner of a comparison is none.
     head = "".join(
         f'<th scope="col"{kind[key]}>{escape(label)}</th>' if label else "<td></td>"
@@ -399,6 +395,11 @@ def _grid_html(block: Grid) -> str:
     )
     body = _rows_html(block, kind)
     return _title(block.title) + f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _is_numeric(value: Any) -> bool:
+    """Tell whether a cell belongs to a column of numbers; as JSON has them, those that are not finite are texts."""
+    return (isinstance(value, int | float | None) and not isinstance(value, bool)) or value in ("nan", "inf", "-inf")
 
 
 def _rows_html(block: Grid, kind: Mapping[str, str]) -> str:

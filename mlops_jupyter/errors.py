@@ -233,6 +233,9 @@ def _from_mlflow(error: BaseException, text: str) -> MlopsError:
         return ConflictError(first, "look at the present state with `mlops status`")
     if code in {"PERMISSION_DENIED", "UNAUTHENTICATED"}:
         return DeniedError(first, "ask whoever runs the tracking server")
+    away = re.search(r"host='([^']+)', port=(\d+)\).*Max retries exceeded", first)
+    if away:
+        first = f"nobody answers at {away[1]}:{away[2]}"
     return StoreError(
         f"the tracking store did not answer: {first}",
         "check that the server or database that `mlops status` names is up",

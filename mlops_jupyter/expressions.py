@@ -113,9 +113,10 @@ def evaluate(name: str, expression: str, namespace: Mapping[str, Any], *, words:
         code = compile(expression, f"<{name}>", "eval")
     except (SyntaxError, ValueError) as error:
         said = error.msg if isinstance(error, SyntaxError) else str(error)
+        text = "text needs its own quotes" if words else "a metric is a number; log text as a tag or a param"
         raise UsageError(
             f"{name}={expression} is no Python expression: {said}",
-            f'quote it when it has spaces: "{name}=a + b"; text needs its own quotes',
+            f'quote it when it has spaces: "{name}=a + b"; {text}',
         ) from None
     try:
         return eval(code, dict(namespace))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -317,8 +318,29 @@ class Session:
             raise missing
         snapshot: str | None = run.tags.get(SNAPSHOT)
         if snapshot is None:
-            raise ConflictError(f"run {run.name} has no snapshot", "take one inside the run, or use --snapshot")
+            what = f"run {run.name} ({run.run_id[:8]})"
+            raise ConflictError(
+                f"{ref!r} means {what}, which has no snapshot",
+                self._with_snapshot(ref)
+                or "with %%mlops run --snapshot, or %mlops snapshot inside a run, it would have",
+            )
         return snapshot
+
+    def _with_snapshot(self, ref: str) -> str:
+        """Name other versions of the same model that were made with a snapshot, or nothing."""
+        model = ref.partition("/")[0].partition("@")[0]
+        have = []
+        for version in Versions(self.workspace.tracking).all(model):
+            with suppress(NotFoundError):
+                if version.run_id and SNAPSHOT in self.workspace.runs.get(version.run_id).tags:
+                    have.append(version.ref)
+        return (
+            f"{', '.join(have[:5])} has one"
+            if len(have) == 1
+            else f"these have one: {', '.join(have[:5])}"
+            if have
+            else ""
+        )
 
     def _run_named(self, ref: str) -> Run | None:
         for resolve in (self.workspace.runs.resolve, self._run_of_model):

@@ -74,6 +74,8 @@ class Workspace:
     """
 
     def __init__(self, config: Config, actor: Actor | None = None, notify: Notify = _ignore) -> None:
+        if not isinstance(config, Config):
+            raise UsageError("a Workspace is made of settings", f"Workspace.open({str(config)!r}) opens a folder")
         self.config = config
         self.actor = actor or os_actor()
         self._notify = notify
@@ -109,6 +111,7 @@ class Workspace:
             self._notify,
             self.config.store_url,
             self.config.policy_for,
+            self.config.is_named,
         )
 
     @classmethod
@@ -264,7 +267,7 @@ class Workspace:
             params: data=FILE for a CSV of yours, target=COLUMN for what is to be told, seed=N.
 
         Returns:
-            The steps, the runs, the champion and why, and where to look.
+            The steps, the runs, the model and why it was promoted, and where to look.
 
         Raises:
             UsageError: The folder holds another project, or the data is no file.
@@ -281,7 +284,7 @@ class Workspace:
         runs = [project.runs.get(step["run_id"]).row() | {"name": step["name"]} for step in steps]
         made = project.registry.made_by(demo_project.NAME, [step["run_id"] for step in steps]) if result.ok else None
         model = project.registry.show(made.ref).to_json() if made else None
-        return DemoResult(folder, result, runs, model, project.tracking.shown_uri)
+        return DemoResult(folder, result, runs, model, project.tracking.shown_uri, values)
 
     @contextmanager
     def run(

@@ -13,7 +13,7 @@ from IPython.display import display
 
 from mlops_jupyter.commands import find, parse_words
 from mlops_jupyter.config import find_workspace
-from mlops_jupyter.errors import MlopsError, translate
+from mlops_jupyter.errors import MlopsError, UsageError, translate
 from mlops_jupyter.handbook import Handbook, as_help
 from mlops_jupyter.journal import Journal
 from mlops_jupyter.kernel.cell_run import CELL_COMMANDS, CellRuns, rewrite, split_words
@@ -126,6 +126,10 @@ class Extension:
         Raises:
             MlopsError: What is wrong, and what to do.
         """
+        if words and words[0].startswith("--workspace"):
+            raise UsageError(
+                "a notebook works in the workspace of its folder", "%env MLOPS_WORKSPACE=DIR names another"
+            )
         found, rest = find(COMMANDS, as_help(COMMANDS, words) or ["status"])
         if found.verb == "help":
             return found.call(self.handbook, parse_words(found, rest))

@@ -142,8 +142,8 @@ class Services:
             entry: The record, and where it belongs.
 
         Returns:
-            What became of the registration; None where nothing is to be registered. A step that was refused leaves no
-            record; one whose registry did not answer keeps its mark, so that the next run goes on from there.
+            What became of the registration; None where nothing is to be registered. Where a gate refused, or the
+            registry did not answer, the record keeps its mark: the next run asks again, and need not run the step.
         """
         cache, registration = entry.planner.cache, entry.instance.step.register
         label, record = entry.planner.label(entry.instance), dict(entry.record)
@@ -152,7 +152,7 @@ class Services:
             key, before = cache.publish(entry.base, label, record | {REGISTERED: False})
             why = message(entry.planner, record["pipeline_run"])
             registered = register(self.registry, registration, record["outputs"], record["run_id"], why)
-            if registered.state == "refused":
+            if registered.state == "unfit":
                 cache.withdraw(key, before if before and before.get(REGISTERED) is not False else None)
             if registered.state != "done":
                 return registered
@@ -311,7 +311,7 @@ class Attempt:
             self._services.tracker.put_artifact(run_id, order.executed, "notebook")
 
     def _published(self, done: Done, outcome: Outcome, published: Published, began_ns: int) -> Done:
-        """Write the record, and register what is to be; a step that is refused in the end leaves no record."""
+        """Write the record, and register what is to be."""
         found, planner, services = self._decision.found, self._planner, self._services
         assert found is not None
         record = self._record(done.result, outcome, published, began_ns)

@@ -49,7 +49,7 @@ class Found:
 
     @property
     def unregistered(self) -> bool:
-        """Whether a crash came between the step and registering its model."""
+        """Whether its model is still to be registered: a crash came in between, or a gate refused it."""
         return self.record is not None and self.record.get(REGISTERED) is False
 
 

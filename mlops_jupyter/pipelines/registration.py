@@ -42,11 +42,11 @@ class Registered:
     """What became of a registration.
 
     Args:
-        state: ``done``; ``refused``, when running the step again may end otherwise; ``failed``, when asking again may.
+        state: ``done``; ``refused``, when the same model may be asked for again; ``unfit``, when only another may.
         said: It in words.
     """
 
-    state: Literal["done", "refused", "failed"]
+    state: Literal["done", "refused", "unfit"]
     said: str
 
 
@@ -72,7 +72,7 @@ def register(
     model = outputs[registration.output].get("model") or {}
     if registry is None or run_id is None or not model.get("id"):
         why = model.get("error") or "it is no model that MLflow knows"
-        return Registered("refused", f"output {registration.output!r} can't be registered: {why}")
+        return Registered("unfit", f"output {registration.output!r} can't be registered: {why}")
     try:
         version = registry.register_model(registration.name, model_id=model["id"], run_id=run_id)
         name = f"{registration.name}/{version}"
@@ -81,7 +81,7 @@ def register(
         promotion = registry.promote_once(name, to=registration.promote, message=message)
     except Exception as error:
         told = error if isinstance(error, MlopsError) else translate(error)
-        return Registered("failed", f"not registered: {told.message}")
+        return Registered("refused", f"not registered: {told.message}")
     if promotion.status == "refused":
         reasons = "; ".join(map(str, promotion.reasons))
         return Registered("refused", f"promotion of {name} to {registration.promote} refused: {reasons}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from mlops_jupyter.commands import Option, command
-from mlops_jupyter.config import Policy
+from mlops_jupyter.config import Policy, project_of
 from mlops_jupyter.display import Table
 from mlops_jupyter.errors import DefinitionError, NotFoundError, UsageError, ValueRefused
 from mlops_jupyter.pipelines import checks, definition, events
@@ -38,6 +38,7 @@ class Pipelines:
         notify: Takes progress events.
         place: The object store as a URL, for kernels; None for the folder in the state's.
         policy_for: Gives the promotion policy of a model and an alias.
+        named: Whether somebody has named the workspace, rather than that it was found.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Pipelines:
         notify: Callable[[Mapping[str, Any]], None] = lambda event: None,
         place: str | None = None,
         policy_for: Callable[[str, str], Policy | None] = lambda model, alias: None,
+        named: bool = True,
     ) -> None:
         self._root = root
         self._state = state
@@ -61,6 +63,7 @@ class Pipelines:
         self._notify = notify
         self._place = place
         self._policy_for = policy_for
+        self._named = named
 
     @command("pipeline run", long=True)
     def run(
@@ -191,7 +194,7 @@ class Pipelines:
         Example:
             mlops pipeline history
         """
-        wanted = str(file.absolute()) if file else None
+        wanted = str(Path(file).absolute()) if file else None
         rows = [
             _row(found)
             for folder in reversed(self._run_folders())
@@ -210,6 +213,8 @@ class Pipelines:
         return Table(rows, columns, empty=f"no runs yet in {self._root}: `mlops pipeline run FILE` makes one")
 
     def _planner(self, file: Path, params: Mapping[str, Any], force: bool) -> Planner:
+        file = Path(file)  # Python's callers may write a text
+        self._check_project(file)
         found = definition.load(file)
         values = given(found.params, params, found.name)
         checks.check_given(found, values)
@@ -217,6 +222,19 @@ class Pipelines:
         instances = Counter(instance.step.name for instance in planner.instances.values())
         checks.check_promotions(found, instances, self._policy_for)
         return planner
+
+    def _check_project(self, file: Path) -> None:
+        """Refuse a pipeline of another project, unless this workspace was named: its cache and its gates are not here.
+
+        Raises:
+            UsageError: It lies in another workspace than the one that was found.
+        """
+        own = project_of(file)
+        if not self._named and own is not None and own != self._root.resolve():
+            raise UsageError(
+                f"{file.name} lies in the workspace {own}, and the one found from here is {self._root}",
+                f"say which: --workspace {own} (in a notebook: %env MLOPS_WORKSPACE={own})",
+            )
 
     def _services(self) -> Services:
         return Services(

@@ -269,13 +269,12 @@ class PipelineRun:
         )
 
     def _registered_late(self, instance: Instance, found: Found) -> Registered:
-        """Register and promote the model of a step that a crash cut short just before."""
+        """Register and promote the model of a step that a crash cut short just before, or that a gate refused."""
         assert found.record is not None
         late = self.services.settle(Entry(self.planner, instance, found.base, found.record))
         assert late is not None
-        status = {"done": "FINISHED", "refused": "FAILED"}.get(late.state)
-        if status is not None:
-            self.services.finish(found.record.get("run_id"), status, self._log)
+        status = "FINISHED" if late.state == "done" else "FAILED"
+        self.services.finish(found.record.get("run_id"), status, self._log)
         return late
 
     def _locked(self, instance: Instance, decision: Decision) -> StepResult:

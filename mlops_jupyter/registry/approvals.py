@@ -109,6 +109,8 @@ class Promotions:
         if reasons:
             ledger.append("promotion.refused", version.model, data | {"reasons": list(reasons)})
             return PromotionResult("refused", *result, reasons)
+        if policy.approvals.count and previous == version.version:
+            return PromotionResult("promoted", *result)  # it is where it is to go: nobody need approve that
         if policy.approvals.count < 1:
             self.move(ledger, version, data)
             return PromotionResult("promoted", *result)
@@ -125,9 +127,12 @@ class Promotions:
 
     def _needed(self, approvals: Approvals, request: Request, missing: int) -> tuple[str, ...]:
         who = f" by {' or '.join(approvals.roles)}" if approvals.roles else ""
-        needed = f"{missing} approval{'s' if missing != 1 else ''}{who} needed: mlops approve {request.id}"
         people = {name for role in approvals.roles for name in self._config.roles.get(role, ())}
         people -= {*request.approvals, *([request.actor] if approvals.not_author else [])}
+        others = f"somebody other than {request.actor}" if approvals.not_author else "anybody"
+        from_whom = (", ".join(sorted(people)) or "nobody") if approvals.roles else others
+        count = f"{missing} approval{'s' if missing != 1 else ''}{who}"
+        needed = f"{count} needed, from {from_whom}: mlops approve {request.id}"
         if approvals.roles and len(people) < missing:
             have = f"only {', '.join(sorted(people))}" if people else "nobody"
             return needed, f"{have} can give {'it' if missing == 1 else 'them'}: [roles] in mlops.toml lists who may"
@@ -135,6 +140,8 @@ class Promotions:
 
     def known(self, ledger: Writing, version: Version, alias: str, message: str) -> PromotionResult | None:
         """Tell what became of a promotion that was asked for before with the same message; None where none was.
+
+        One that a gate refused is asked for again: the policy may have changed.
 
         Args:
             ledger: The ledger, held.
@@ -145,18 +152,16 @@ class Promotions:
         Returns:
             The answer that was given then, without its gates.
         """
-        status: dict[str, Literal["promoted", "pending", "refused"]] = {
+        status: dict[str, Literal["promoted", "pending"]] = {
             "promotion.decided": "promoted",
             "promotion.requested": "pending",
-            "promotion.refused": "refused",
         }
         for event in ledger.events(version.model):
             data = event.data
             same = (data.get("version"), data.get("alias"), data.get("message")) == (version.version, alias, message)
             if same and event.kind in status:
-                reasons = tuple(map(str, data.get("reasons", ())))
                 answer = (version.model, version.version, alias, data.get("previous"))
-                return PromotionResult(status[event.kind], *answer, (), reasons, data.get("request"))
+                return PromotionResult(status[event.kind], *answer, request=data.get("request"))
         return None
 
     def _waiting(self, ledger: Writing, version: Version, alias: str) -> Request | None:

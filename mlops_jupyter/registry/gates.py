@@ -42,7 +42,7 @@ def evaluate(gate: Gate, metrics: Mapping[str, float], holder: Mapping[str, floa
         Whether it passes, and why. A metric that is missing or NaN, on either side, does not.
     """
     value = metrics.get(gate.metric)
-    problem = _problem(gate.metric, value, "the candidate")
+    problem = _problem(gate.metric, metrics, "the candidate")
     if problem or value is None:
         return Outcome(str(gate), False, problem)
     parts: list[tuple[bool, str]] = []
@@ -59,9 +59,11 @@ def evaluate(gate: Gate, metrics: Mapping[str, float], holder: Mapping[str, floa
     return Outcome(str(gate), passed, "; ".join(why for held, why in parts if held is passed))
 
 
-def _problem(metric: str, value: float | None, whose: str) -> str:
+def _problem(metric: str, metrics: Mapping[str, float], whose: str) -> str:
+    value = metrics.get(metric)
     if value is None:
-        return f"{whose}'s run has no metric {metric!r}"
+        has = ", ".join(sorted(metrics)[:8]) or "none"
+        return f"{whose}'s run has no metric {metric!r}; it has: {has}"
     return f"{metric!r} of {whose} is NaN" if math.isnan(value) else ""
 
 
@@ -69,7 +71,7 @@ def _beats(gate: Gate, value: float, holder: Mapping[str, float] | None) -> tupl
     if holder is None:
         return True, f"no other version holds {gate.beats}"
     other = holder.get(gate.metric)
-    problem = _problem(gate.metric, other, f"the present {gate.beats}")
+    problem = _problem(gate.metric, holder, f"the present {gate.beats}")
     if problem or other is None:
         return False, problem
     better, worse = (value, other) if gate.higher_is_better else (other, value)

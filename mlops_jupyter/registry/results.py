@@ -65,12 +65,14 @@ class PromotionResult(Shown):
         blocks: list[Block] = []
         if self.status == "promoted":
             before = f", before: version {self.previous}" if self.previous else ""
-            blocks.append(Note(f"{name} is now {to}{before}", "good"))
+            moved = f"{name} is now {to}{before}" if self.previous != self.version else f"{name} is {to} already"
+            blocks.append(Note(moved, "good"))
         elif self.status == "pending":
             blocks.append(Note(f"{name} waits to become {to}: request {self.request}", "info"))
         else:
             blocks.append(Note(f"{name} does not become {to}", "bad"))
-        blocks += [Note(reason, "info") for reason in self.reasons]
+        if self.status != "refused" or not self.gates:  # the table says why it was refused
+            blocks += [Note(reason, "info") for reason in self.reasons]
         if self.gates:
             blocks.append(Grid(_GATES, _gate_rows(self.gates)))
         return blocks

@@ -184,7 +184,8 @@ class Registry:
             alias = policy.alias
             if policy is self._config.policy_for(version.model, alias):
                 gates += [(alias, outcome) for outcome in self._promotions.gates(policy, version)]
-        history = tuple(event.row() for event in self._ledger.entries(version.model))
+        rows = (event.row() for event in self._ledger.entries(version.model))
+        history = tuple(row for row in rows if row["version"] in (None, version.version))
         return ModelDetails(facts, tuple(gates), history)
 
     def promote_once(self, model: str, *, to: str, message: str) -> PromotionResult:

@@ -27,9 +27,11 @@ class SnapshotTaken(Shown):
 
     Args:
         manifest: The snapshot.
+        namesakes: How many others have its name.
     """
 
     manifest: Manifest
+    namesakes: int = 0
 
     @property
     def snapshot(self) -> str:
@@ -54,6 +56,9 @@ class SnapshotTaken(Shown):
         made = self.manifest
         size = f"{len(made.variables)} variables, {bytes_text(made.bytes)}"
         shown: list[Block] = [Note(f"{_title(made)}: {size}", "good")]
+        if self.namesakes:
+            others = "another snapshot is" if self.namesakes == 1 else f"{self.namesakes} other snapshots are"
+            shown.append(Note(f"{others} called {made.name!r} as well: restore this one by {made.id[:8]} or @last"))
         if made.missing:
             shown.append(Grid(_MISSING_COLUMNS, _missing(made), "not in the snapshot"))
         return shown

@@ -82,6 +82,7 @@ class Snapshots:
         """
         name, message = documents.checked_name(name), documents.checked_message(message)
         self._prepare()
+        namesakes = sum(one.name == name for one in self._readable()) if name is not None else 0
         captured = capture(user_variables(namespace), self._store, home=namespace)
         document = self._document(notebook)
         made = Manifest(
@@ -107,7 +108,7 @@ class Snapshots:
         # Last: without its record a snapshot is not there, whatever objects were written.
         self._store.put_record(_KIND, made.id, made.to_json())
         self._parent = made.id
-        return SnapshotTaken(made)
+        return SnapshotTaken(made, namesakes)
 
     @command("snapshots", needs="workspace")
     def list(self, *, limit: int = 50) -> Table:

@@ -12,7 +12,7 @@ import threading
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ class ActiveRun:
 
     run_id: str
     name: str
-    tracking: Tracking
+    tracking: Tracking = field(repr=False)
 
 
 class _Open:

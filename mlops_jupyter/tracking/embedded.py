@@ -13,12 +13,12 @@ import sqlite3
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from mlops_jupyter.config import STATE, sqlite_path, sqlite_uri
-from mlops_jupyter.errors import StoreError, translate
+from mlops_jupyter.errors import StoreError
 from mlops_jupyter.tracking import mlflow_module
 
 DATABASE = "mlflow.db"
@@ -91,12 +91,14 @@ def check(state: Path) -> None:
     """
     path = state / DATABASE
     try:
-        with path.open("rb") as file:
-            head = file.read(16)
-    except OSError as error:
-        raise translate(error) from error
-    if head != b"SQLite format 3\x00":
-        raise StoreError(f"{path} is no database", "put it back from a backup, or move it away to begin anew")
+        # Asked of SQLite, and never read as a file: to close a file gives up all locks that this process has on it.
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=0.1)) as connection:
+            connection.execute("PRAGMA schema_version").fetchone()
+    except sqlite3.DatabaseError as error:
+        if path.is_dir() or "not a database" in str(error):
+            raise StoreError(
+                f"{path} is no database", "put it back from a backup, or move it away to begin anew"
+            ) from error
 
 
 def stamp(state: Path) -> tuple[int, int] | None:

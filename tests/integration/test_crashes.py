@@ -226,3 +226,25 @@ def test_a_locked_database_is_two_lines(project):
         holder.close()
     assert "database is locked" in done.stderr
     assert "SQLAlchemy database error" not in done.stderr
+
+
+def test_opening_a_workspace_again_gives_up_no_locks(project):
+    """A process that opens and closes the database in passing must not let others write into what it reads.
+
+    To close any descriptor of a file drops all POSIX locks of a process on it: SQLite would no longer know of its own.
+    """
+    import sqlite3
+
+    others = "from mlops_jupyter import log_metric, run\nfor n in range(3):\n    with run(f'r{n}'): log_metric('m', n)"
+    Workspace.open(project).runs.search()
+    writers = [
+        subprocess.Popen([sys.executable, "-c", others], cwd=project, env=environment(MLOPS_WORKSPACE=str(project)))
+        for _ in range(3)
+    ]
+    while any(writer.poll() is None for writer in writers):
+        Workspace.open(project).runs.search()
+    assert [writer.returncode for writer in writers] == [0, 0, 0]
+    assert len(Workspace.open(project).runs.search().rows) == 9
+    with sqlite3.connect(project / ".mlops" / "mlflow.db") as database:
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    database.close()

@@ -694,3 +694,24 @@ def test_another_cell_magic_below_ours_works(notebook, workspace):
     notebook.good("%%mlops run --name timed\n%%time\ncounted = globals().get('counted', 0) + 1")
     assert notebook.value("counted") == 1
     assert workspace.runs.resolve("timed").status == "FINISHED"
+
+
+def test_a_second_snapshot_of_a_name_says_so(notebook):
+    """Run All, a second time, takes a snapshot of the same name: it is told how this one is restored."""
+    notebook.good("%mlops snapshot doubled")
+    told = notebook.good("%mlops snapshot doubled").text
+    assert "another snapshot is called 'doubled'" in told
+    assert is_told(notebook.run("%mlops restore doubled"), "2 snapshots")
+
+
+def test_a_model_without_a_snapshot_names_those_that_have_one(notebook):
+    """`restore MODEL` means the newest version; where that has no snapshot, others may."""
+    fit = "from sklearn.linear_model import LinearRegression\nlinear = LinearRegression().fit([[1.], [2.]], [1., 2.])\n"
+    notebook.good("%%mlops run --snapshot\n" + fit + "%mlops log model linear --register snapped")
+    notebook.good("%%mlops run\n" + fit + "%mlops log model linear --register snapped")
+    assert is_told(notebook.run("%mlops restore snapped"), "has no snapshot", "snapped/1")
+
+
+def test_a_workspace_is_named_by_the_environment_in_a_notebook(notebook):
+    """The shell's option has another form here, and the refusal says which."""
+    assert is_told(notebook.run("%mlops --workspace elsewhere audit"), "MLOPS_WORKSPACE")

@@ -116,19 +116,58 @@ def test_a_crash_around_registering_makes_one_version(project, workspace, before
     assert "churn" not in third.reason
 
 
-def test_a_refusal_after_a_crash_fails_the_step_and_leaves_no_record(project, workspace):
-    """A gate that refuses what a crash had left unpromoted is told as a failure, and the step runs again next time."""
-    code = CRASH.format(before="os._exit(9)")
-    subprocess.run([sys.executable, "-c", code, str(project.folder), str(project.file)], check=False)
+def test_a_refused_model_is_asked_for_again_without_running_its_step(project, workspace):
+    """The gate refuses, the step fails; once the policy allows it, the same version is promoted and nothing runs."""
     policy = project.folder / "mlops.toml"
     policy.write_text(policy.read_text().replace("min = 0.5", "min = 0.95"))
     from mlops_jupyter import Workspace
 
-    stricter = Workspace.open(project.folder)
-    refused = step(stricter.pipelines.run(project.file), "choose")
-    assert refused.state == "failed"
-    assert "0.95" in refused.reason
-    assert {s.name: s.action for s in stricter.pipelines.plan(project.file).steps}["choose"] == "run"
+    for _ in range(2):
+        refused = step(Workspace.open(project.folder).pipelines.run(project.file), "choose")
+        assert refused.state == "failed"
+        assert "0.95" in refused.reason
+        assert refused.run_id
+    plan = {s.name: s.reason for s in Workspace.open(project.folder).pipelines.plan(project.file).steps}
+    assert "still to be registered" in plan["choose"]
+    policy.write_text(policy.read_text().replace("min = 0.95", "min = 0.5"))
+    kinder = Workspace.open(project.folder)
+    assert "churn/1 promoted to champion" in step(kinder.pipelines.run(project.file), "choose").reason
+    kinds = [row["kind"] for row in kinder.registry.audit("churn").rows]
+    refusals = ["promotion.refused"] * 2
+    assert kinds == ["model.registered", *refusals, "promotion.decided", "promotion.applied"]
+    assert kinder.runs.get(refused.run_id).status == "FINISHED"
+
+
+def test_a_crash_after_the_promotion_does_not_ask_for_it_again(project, workspace):
+    """What people did meanwhile stands: the version that was rolled back is not promoted a second time."""
+    code = CRASH.format(before="pass")
+    assert workspace.pipelines.run(project.file).ok
+    project.notebook(
+        "choose.ipynb",
+        HEAD,
+        "best = load(models)[1]\nlog_metric('accuracy', 0.91)\noutput('best', best)",
+        parameters="models = []",
+    )
+    subprocess.run([sys.executable, "-c", code, str(project.folder), str(project.file)], check=False)
+    assert workspace.registry.show("churn@champion").facts["version"] == 2
+    workspace.registry.rollback("churn", alias="champion")
+    assert workspace.pipelines.run(project.file).ok
+    assert workspace.registry.show("churn@champion").facts["version"] == 1
+
+
+def test_a_pipeline_of_another_project_is_run_there_or_by_name(project, workspace, tmp_path_factory, monkeypatch):
+    """Found from elsewhere, a pipeline would miss its own cache and its own gates: which workspace must be said."""
+    from mlops_jupyter import Workspace
+    from mlops_jupyter.errors import UsageError
+
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "mlops.toml").write_text("")
+    monkeypatch.chdir(elsewhere)
+    found = Workspace.open()
+    for verb in (found.pipelines.plan, found.pipelines.run):
+        with pytest.raises(UsageError, match="lies in the workspace"):
+            verb(project.file)
+    assert len(Workspace.open(elsewhere).pipelines.plan(project.file).steps) == 3
 
 
 def test_a_matrix_promotes_only_where_the_order_does_not_matter(project, workspace):
