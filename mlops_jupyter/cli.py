@@ -73,7 +73,7 @@ def _carry_out(words: list[str], options: _Globals) -> Shown:
     if words == ["version"]:
         return _version()
     if words[0] == "help" and words[1:2] and words[1] in SESSION_VERBS and not _is_ours(words[1:]):
-        raise UsageError(f"{words[1]!r} is a notebook's verb", f"in a notebook: %mlops help {' '.join(words[1:])}")
+        return _notebook_help(words[1:])
     found, rest = find(COMMANDS, words)
     arguments = parse_words(found, rest)
     if found.verb == "help":
@@ -88,6 +88,12 @@ def _carry_out(words: list[str], options: _Globals) -> Shown:
         workspace = Workspace.open(options.workspace, beside=beside, notify=progress.tell)
         answer: Shown = found.call(workspace, arguments)
     return answer
+
+
+def _notebook_help(words: list[str]) -> Shown:
+    if words == ["run"]:  # a cell's verb, which only the notebook's own door knows
+        raise UsageError("'run' is a notebook's verb", "in a notebook: %mlops help run")
+    return Handbook(SESSION_COMMANDS, "%mlops").help(words)
 
 
 SESSION_VERBS = {verb.split()[0] for verb in SESSION_COMMANDS} | {"run"}

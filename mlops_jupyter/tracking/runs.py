@@ -57,7 +57,6 @@ class Comparison(Shown):
         """Give the facts, the differences first."""
         labels = [str(run["name"]) for run in self.runs]
         blocks: list[Block] = [Heading(" and ".join(labels) if len(labels) > 1 else labels[0])]
-        blocks.append(self._grid("", self._facts(), set()))
         for kind in ("metrics", "params"):
             names = sorted({name for run in self.runs for name in run[kind]})
             differing = set(self.differences[kind])
@@ -65,6 +64,10 @@ class Comparison(Shown):
             facts = [(name, [run[kind].get(name) for run in self.runs]) for name in names]
             if facts:
                 blocks.append(self._grid(kind, facts, differing))
+        facts = self._facts()
+        differing = {name for name, values in facts if len(self.runs) > 1 and len(set(values)) > 1}
+        facts.sort(key=lambda fact: fact[0] not in differing)
+        blocks.append(self._grid("run", facts, differing))
         blocks += self._code()
         if len(self.runs) > 1 and not any(self.differences.values()):
             blocks.append(Note("no differences"))
@@ -73,11 +76,12 @@ class Comparison(Shown):
     def _facts(self) -> list[tuple[str, list[Any]]]:
         short = {"environment": 12, "git_commit": 10, "run_id": 12}
         keys = ("run_id", "status", "started", "notebook", "git_commit", "environment", "snapshot")
-        rows = [(key, [_cut(run[key], short.get(key)) for run in self.runs]) for key in keys]
+        rows = [(key, [_cut(run[key], short.get(key)) or "–" for run in self.runs]) for key in keys]
+        rows[2] = ("started", [str(run["started"] or "–")[:19].replace("T", " ") for run in self.runs])
         rows.insert(3, ("took", [seconds_text(run["seconds"]) for run in self.runs]))
         rows.append(("data", [", ".join(str(d["name"]) for d in run["data"]) for run in self.runs]))
         rows.append(("models", [", ".join(str(m["name"]) for m in run["models"]) for run in self.runs]))
-        return [(key, values) for key, values in rows if any(values)]
+        return [(key, values) for key, values in rows if any(value not in ("", "–") for value in values)]
 
     def _grid(self, title: str, facts: Sequence[tuple[str, list[Any]]], differing: set[str]) -> Grid:
         columns = {"": title} | {str(i): _label(run) for i, run in enumerate(self.runs)}
