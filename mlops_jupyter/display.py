@@ -7,7 +7,6 @@ that it looks right in either theme, in classic pages, and as a file.
 
 from __future__ import annotations
 
-import contextlib
 import html
 import json
 import math
@@ -226,12 +225,17 @@ def show_value(value: Any) -> str:
 _TIMES = {"time", "started", "created"}
 
 
+def time_text(moment: str | None) -> str:
+    """Give a time, which records have in UTC, as people here read it; what is no time as it is."""
+    try:
+        return show_value(datetime.fromisoformat(moment)) if moment else ""
+    except (ValueError, OverflowError):
+        return str(moment)
+
+
 def _cell(key: str, value: Any) -> str:
-    """Give the text of a value under its name: times, which records have in UTC, are shown as local."""
-    if key in _TIMES and isinstance(value, str):
-        with contextlib.suppress(ValueError, OverflowError):
-            return show_value(datetime.fromisoformat(value))
-    return show_value(value)
+    """Give the text of a value under its name."""
+    return time_text(value) if key in _TIMES and isinstance(value, str) else show_value(value)
 
 
 def _number(value: float) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from mlops_jupyter.display import Block, Grid, Heading, Note, Pairs, Shown
 from mlops_jupyter.registry.gates import Outcome
 from mlops_jupyter.registry.ledger import Verdict
+from mlops_jupyter.tracking.records import short_references
 
 _GATES = {"gate": "gate", "verdict": "", "reason": "because"}
 
@@ -97,7 +98,8 @@ class ModelDetails(Shown):
         shown = {key: facts[key] for key in ("aliases", "run_id", "created", "source", "notebook")}
         blocks: list[Block] = [Heading(f"{facts['model']}/{facts['version']}")]
         blocks.append(Pairs({key: value for key, value in shown.items() if value}))
-        blocks += [Pairs(facts[kind], kind) for kind in ("metrics", "params") if facts[kind]]
+        shown = {"metrics": facts["metrics"], "params": short_references(facts["params"])}
+        blocks += [Pairs(values, kind) for kind, values in shown.items() if values]
         if self.gates:
             rows = [{"alias": alias, **_gate_rows([outcome])[0]} for alias, outcome in self.gates]
             blocks.append(Grid({"alias": "alias"} | _GATES, rows, "gates, asked now"))

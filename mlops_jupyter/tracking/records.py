@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -73,6 +74,11 @@ class Version:
     def ref(self) -> str:
         """The version's name: ``NAME/VERSION``."""
         return f"{self.model}/{self.version}"
+
+
+def short_references(params: Mapping[str, str]) -> dict[str, str]:
+    """Give parameters as people look at them: references to what a step published by their first digits."""
+    return {name: re.sub(r"(mlops://[0-9a-f]{8})[0-9a-f]{56}", r"\1…", value) for name, value in params.items()}
 
 
 def json_numbers(metrics: Mapping[str, float]) -> dict[str, float | str]:

@@ -20,6 +20,7 @@ from mlops_jupyter.display import (
     Shown,
     Table,
     seconds_text,
+    time_text,
 )
 from mlops_jupyter.errors import AmbiguousError, MlopsError, NotFoundError, UsageError
 from mlops_jupyter.tracking.client import Tracking, answers
@@ -31,6 +32,7 @@ from mlops_jupyter.tracking.records import (
     SNAPSHOT,
     Run,
     iso,
+    short_references,
 )
 
 CELL_SOURCE = "mlops/cell.py"
@@ -61,7 +63,8 @@ class Comparison(Shown):
             names = sorted({name for run in self.runs for name in run[kind]})
             differing = set(self.differences[kind])
             names.sort(key=lambda name, differing=differing: (name not in differing, name))  # type: ignore[misc]
-            facts = [(name, [run[kind].get(name) for run in self.runs]) for name in names]
+            shown = [short_references(run[kind]) if kind == "params" else run[kind] for run in self.runs]
+            facts = [(name, [values.get(name) for values in shown]) for name in names]
             if facts:
                 blocks.append(self._grid(kind, facts, differing))
         facts = self._facts()
@@ -77,7 +80,7 @@ class Comparison(Shown):
         short = {"environment": 12, "git_commit": 10, "run_id": 12}
         keys = ("run_id", "status", "started", "notebook", "git_commit", "environment", "snapshot")
         rows = [(key, [_cut(run[key], short.get(key)) or "–" for run in self.runs]) for key in keys]
-        rows[2] = ("started", [str(run["started"] or "–")[:19].replace("T", " ") for run in self.runs])
+        rows[2] = ("started", [time_text(run["started"]) for run in self.runs])
         rows.insert(3, ("took", [seconds_text(run["seconds"]) for run in self.runs]))
         rows.append(("data", [", ".join(str(d["name"]) for d in run["data"]) for run in self.runs]))
         rows.append(("models", [", ".join(str(m["name"]) for m in run["models"]) for run in self.runs]))
