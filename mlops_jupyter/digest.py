@@ -1,9 +1,10 @@
 """Digests over all content: two values that have the same digest hold the same.
 
 A digest is ``blake3`` over a canonical walk of the value: every leaf is written with its type and length in front, so
-that neighbours can't run into each other. Identity, memory layout, process and time play no part. Arrays and frames are
-read from their buffers; other objects are walked through what ``pickle`` would keep of them (their reduction), which
-holds a model's state and not the order in which its parts were made.
+that neighbours can't run into each other; of a large leaf goes in its ``xxh3_128``, which keeps up with memory.
+Identity, memory layout, process and time play no part. Arrays and frames are read from their buffers; other objects are
+walked through what ``pickle`` would keep of them (their reduction), which holds a model's state and not the order in
+which its parts were made.
 
 The reverse holds for plain data, with one exception: the order of a dict's keys counts, since code can see it. Of code,
 what was defined in a notebook (``__main__``) is walked as well: a function with the globals that it names, a class with
@@ -24,7 +25,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from mlops_jupyter.digest_libraries import LIBRARIES
+from mlops_jupyter.digest_libraries import LARGE, LIBRARIES, Bulk
 from mlops_jupyter.errors import ValueRefused
 
 _DEPTH = 400
@@ -114,8 +115,23 @@ class _Walk:
         return digest
 
     def leaf(self, tag: str, data: bytes | memoryview = b"") -> None:
+        if memoryview(data).nbytes >= LARGE:
+            self.stream(tag, [data])
+            return
         self._hash.update(f"{tag}:{memoryview(data).nbytes}:".encode())
         self._hash.update(data)
+
+    def stream(self, tag: str, pieces: Iterable[bytes | memoryview]) -> None:
+        """Add a leaf whose bytes come in pieces; how they are cut plays no part."""
+        bulk = Bulk()
+        for piece in pieces:
+            bulk.add(piece)
+        self.bulk(tag, bulk)
+
+    def bulk(self, tag: str, bulk: Bulk) -> None:
+        """Add a leaf whose bytes were taken in elsewhere."""
+        self._hash.update(f"{tag}:{bulk.size}:".encode())
+        self._hash.update(bulk.content())
 
     def feed(self, value: Any, depth: int) -> None:
         """Add one value, whatever it is."""

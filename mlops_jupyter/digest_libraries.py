@@ -7,8 +7,38 @@ from __future__ import annotations
 
 import functools
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
+
+#: Leaves of this many bytes and more go in by their xxh3_128: blake3 is several times slower than memory.
+LARGE = 1 << 16
+# What is taken of a strided array at a time: it fits into a core's cache.
+_PIECE = 1 << 20
+
+
+class Bulk:
+    """The bytes of one leaf while they come in: themselves as long as they are few, then their xxh3_128."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._few = bytearray()
+        self._hash: Any = None
+
+    def add(self, piece: bytes | memoryview) -> None:
+        """Take in more of the leaf."""
+        self.size += memoryview(piece).nbytes
+        if self._hash is None and self.size < LARGE:
+            self._few += piece
+            return
+        if self._hash is None:
+            import xxhash
+
+            self._hash = xxhash.xxh3_128(bytes(self._few))
+        self._hash.update(piece)
+
+    def content(self) -> bytes:
+        """Give what stands for the leaf; its size tells which of the two it is."""
+        return bytes(self._few) if self._hash is None else self._hash.digest()
 
 
 class Walk(Protocol):
@@ -16,6 +46,12 @@ class Walk(Protocol):
 
     def leaf(self, tag: str, data: bytes | memoryview = b"") -> None:
         """Add a leaf: its kind, and its bytes."""
+
+    def stream(self, tag: str, pieces: Iterable[bytes | memoryview]) -> None:
+        """Add a leaf whose bytes come in pieces; how they are cut plays no part."""
+
+    def bulk(self, tag: str, bulk: Bulk) -> None:
+        """Add a leaf whose bytes were taken in elsewhere."""
 
     def feed(self, value: Any, depth: int) -> None:
         """Add any value."""
@@ -37,9 +73,23 @@ def _array(walk: Walk, array: Any, depth: int) -> None:
             walk.leaf("field", name.encode())
             _array(walk, np.asarray(array[name]), depth)
     else:
-        native = array.astype(array.dtype.newbyteorder("="), copy=False)
-        flat = np.ascontiguousarray(native)
-        walk.leaf("data", flat.reshape(-1).view(np.uint8).data if flat.nbytes else b"")
+        walk.stream("data", _pieces(array))
+
+
+def _pieces(array: Any) -> Iterator[memoryview]:
+    """Give an array's bytes in C order and native byte order, without copying more than a piece at a time."""
+    import numpy as np
+
+    if array.ndim == 0 or not array.nbytes:
+        array = array.reshape(-1)
+    if array.flags.c_contiguous and array.dtype.isnative:
+        yield array.reshape(-1).view(np.uint8).data
+        return
+    native = array.dtype.newbyteorder("=")
+    rows = max(1, _PIECE * len(array) // max(array.nbytes, 1))
+    for start in range(0, len(array), rows):
+        piece = np.ascontiguousarray(array[start : start + rows], dtype=native)
+        yield piece.reshape(-1).view(np.uint8).data
 
 
 def _scalar(walk: Walk, value: Any, depth: int) -> None:
@@ -57,8 +107,46 @@ def _frame(walk: Walk, frame: Any, depth: int) -> None:
     walk.leaf("shape", str(frame.shape).encode())
     walk.feed(frame.columns, depth)
     walk.feed(frame.index, depth)
-    for position in range(frame.shape[1]):
-        _column(walk, frame.iloc[:, position].array, depth)
+    columns = [frame.iloc[:, position].array for position in range(frame.shape[1])]
+    bulks = _together(columns)
+    for position, values in enumerate(columns):
+        if position in bulks:
+            walk.leaf("column", str(values.dtype).encode())
+            walk.bulk("data", bulks[position])
+        else:
+            _column(walk, values, depth)
+
+
+def _together(columns: list[Any]) -> dict[int, Bulk]:
+    """Read columns that lie side by side in memory in one pass, row by row, rather than in one pass each.
+
+    Args:
+        columns: Arrays of pandas.
+
+    Returns:
+        Position → content, of the columns of numbers that are not contiguous.
+    """
+    import numpy as np
+
+    apart = {position: _plain_numbers(values) for position, values in enumerate(columns)}
+    strided = {position: array for position, array in apart.items() if array is not None and not array.flags.contiguous}
+    if len(strided) < 2:
+        return {}
+    bulks = {position: Bulk() for position in strided}
+    first = next(iter(strided.values()))
+    rows = max(1, _PIECE // abs(first.strides[0]))
+    for start in range(0, len(first), rows):
+        for position, array in strided.items():
+            bulks[position].add(np.ascontiguousarray(array[start : start + rows]).view(np.uint8).data)
+    return bulks
+
+
+def _plain_numbers(values: Any) -> Any:
+    """Give the numpy array that a column of numbers is; None for any other column."""
+    if type(values).__name__ not in ("NumpyExtensionArray", "PandasArray"):
+        return None
+    array = values.to_numpy()
+    return array if array.dtype.kind in "iufcb" and array.dtype.isnative else None
 
 
 def _index(walk: Walk, index: Any, depth: int) -> None:
@@ -77,11 +165,26 @@ def _column(walk: Walk, values: Any, depth: int) -> None:
     import numpy as np
 
     walk.leaf("column", str(values.dtype).encode())
-    if str(values.dtype) == "category":
+    numbers = _plain_numbers(values)
+    if numbers is not None:
+        walk.stream("data", _pieces(numbers))
+    elif str(values.dtype) == "category":
         _index(walk, values.categories, depth)
         walk.leaf("ordered", b"1" if values.ordered else b"0")
         _array(walk, np.asarray(values.codes), depth)
-        return
+    elif hasattr(values.dtype, "numpy_dtype") and values.dtype.numpy_dtype.kind in "iufb":
+        # A masked array: what lies behind a gap is whatever memory held before.
+        _array(walk, values.to_numpy(dtype=values.dtype.numpy_dtype, na_value=0), depth)
+        _array(walk, np.asarray(values.isna()), depth)
+    elif type(values).__name__.startswith("ArrowString") or str(values.dtype).startswith(("str", "string")):
+        _arrow_values(walk, _as_arrow(values), depth)
+    else:
+        _other_column(walk, values, depth)
+
+
+def _other_column(walk: Walk, values: Any, depth: int) -> None:
+    import numpy as np
+
     plain = values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)
     if plain.dtype != object:
         _array(walk, np.asarray(plain), depth)
@@ -89,6 +192,13 @@ def _column(walk: Walk, values: Any, depth: int) -> None:
             _array(walk, np.asarray(values.isna()), depth)
         return
     _objects(walk, plain.tolist(), depth)
+
+
+def _as_arrow(values: Any) -> Any:
+    import pyarrow as pa
+
+    found = pa.array(values, from_pandas=True)
+    return found if isinstance(found, pa.ChunkedArray) else pa.chunked_array([found])
 
 
 def _objects(walk: Walk, items: list[Any], depth: int) -> None:
@@ -110,8 +220,67 @@ def _objects(walk: Walk, items: list[Any], depth: int) -> None:
 
 def _arrow(walk: Walk, table: Any, depth: int) -> None:
     walk.leaf("schema", str(table.schema).encode())
+    walk.leaf("rows", str(table.num_rows).encode())
     for column in table.columns:
+        _arrow_values(walk, column, depth)
+
+
+def _arrow_values(walk: Walk, column: Any, depth: int) -> None:
+    """Add a column of Arrow; how it is cut into chunks, and what lies behind its gaps, play no part."""
+    import pyarrow as pa
+
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        column = column.unify_dictionaries()
+        dictionary = column.chunk(0).dictionary if column.num_chunks else pa.array([], kind.value_type)
+        _arrow_values(walk, pa.chunked_array([dictionary]), depth)
+        column = pa.chunked_array([chunk.indices for chunk in column.chunks], kind.index_type)
+        kind = column.type
+    text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    if text or binary:
+        walk.stream("lengths", (_lengths(chunk) for chunk in column.chunks))
+        walk.stream("text", (_text(chunk) for chunk in column.chunks))
+    elif pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
+        walk.stream("valid", (_numbers(chunk.is_valid()) for chunk in column.chunks))
+        walk.stream("data", (_numbers(_filled(chunk, 0)) for chunk in column.chunks))
+    else:
         _objects(walk, column.to_pylist(), depth)
+
+
+def _filled(chunk: Any, value: Any) -> Any:
+    import pyarrow.compute as pc
+
+    return pc.fill_null(chunk, pc.cast(value, chunk.type)) if chunk.null_count else chunk
+
+
+def _numbers(chunk: Any) -> memoryview:
+    import numpy as np
+
+    return np.ascontiguousarray(chunk.to_numpy(zero_copy_only=False)).view(np.uint8).data
+
+
+def _lengths(chunk: Any) -> memoryview:
+    """Give the length of each text in bytes, -1 for a gap."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return _numbers(pc.fill_null(pc.cast(pc.binary_length(chunk), pa.int64()), -1))
+
+
+def _text(chunk: Any) -> memoryview:
+    """Give the bytes of all texts, one behind the other: a window of the buffer where nothing lies behind gaps."""
+    import numpy as np
+    import pyarrow as pa
+
+    if chunk.null_count:
+        chunk = _filled(chunk, b"" if "binary" in str(chunk.type) else "")
+    wide = pa.types.is_large_string(chunk.type) or pa.types.is_large_binary(chunk.type)
+    _, offsets, data = chunk.buffers()
+    if data is None or not len(chunk):
+        return memoryview(b"")
+    edges = np.frombuffer(offsets, dtype=np.int64 if wide else np.int32)
+    return memoryview(data)[int(edges[chunk.offset]) : int(edges[chunk.offset + len(chunk)])]
 
 
 def _sparse(walk: Walk, matrix: Any, depth: int) -> None:

@@ -235,3 +235,122 @@ def test_what_can_not_be_walked_is_refused(tmp_path: Path) -> None:
 def test_the_order_of_a_dict_counts() -> None:
     """Code can see the order of a dict's keys, and so it is content."""
     assert digest_of({"a": 1, "b": 2}) != digest_of({"b": 2, "a": 1})
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Frames of many kinds
+
+
+ROWS = 20_000
+COLUMNS: dict[str, Any] = {
+    "float64": lambda: pd.Series(np.random.default_rng(0).normal(size=ROWS)),
+    "float32": lambda: pd.Series(np.random.default_rng(0).normal(size=ROWS).astype("float32")),
+    "int64": lambda: pd.Series(np.arange(ROWS)),
+    "bool": lambda: pd.Series(np.arange(ROWS) % 2 == 0),
+    "complex": lambda: pd.Series(np.arange(ROWS) * 1j),
+    "Int64": lambda: pd.array(np.arange(ROWS), dtype="Int64").copy(),
+    "boolean": lambda: pd.array(np.arange(ROWS) % 2 == 0, dtype="boolean").copy(),
+    "str": lambda: pd.Series([f"text {n}" for n in range(ROWS)], dtype="str"),
+    "string": lambda: pd.Series([f"text {n}" for n in range(ROWS)], dtype="string"),
+    "object": lambda: pd.Series([f"text {n}" for n in range(ROWS)], dtype="object"),
+    "datetime": lambda: pd.Series(pd.date_range("2020-01-01", periods=ROWS, freq="min")),
+    "zoned": lambda: pd.Series(pd.date_range("2020-01-01", periods=ROWS, freq="min", tz="Europe/Zurich")),
+    "timedelta": lambda: pd.Series(pd.to_timedelta(np.arange(ROWS), unit="s")),
+    "category": lambda: pd.Series(pd.Categorical(np.where(np.arange(ROWS) % 3, "a", "b"), categories=["a", "b", "c"])),
+    "arrow": lambda: pd.Series(np.arange(ROWS), dtype="int64[pyarrow]"),
+}
+OTHER: dict[str, Any] = {
+    **dict.fromkeys(("float64", "float32", "int64", "Int64", "arrow", "complex"), -1),
+    **dict.fromkeys(("str", "string", "object"), "changed"),
+    "datetime": pd.Timestamp("1999-01-01"),
+    "zoned": pd.Timestamp("1999-01-01", tz="Europe/Zurich"),
+    "timedelta": pd.Timedelta("9 days"),
+    "category": "c",
+}
+
+
+@pytest.mark.parametrize("kind", COLUMNS)
+@pytest.mark.parametrize("row", [0, 1, 9_999, 10_000, 15_000, ROWS - 1])
+def test_a_change_in_any_row_is_seen_in_any_kind_of_column(kind: str, row: int) -> None:
+    """One value of one row, wherever it stands, and whatever it is; and a gap in its place."""
+    table = pd.DataFrame({"x": COLUMNS[kind]()})
+    changed = table.copy()
+    changed.loc[row, "x"] = OTHER.get(kind, not table.loc[row, "x"])
+    assert changed["x"].dtype == table["x"].dtype
+    assert digest_of(changed) != digest_of(table)
+    if kind not in ("int64", "bool"):
+        gap = table.copy()
+        gap.loc[row, "x"] = None
+        assert gap["x"].dtype == table["x"].dtype
+        assert len({digest_of(gap), digest_of(table), digest_of(changed)}) == 3
+
+
+@pytest.mark.parametrize("kind", COLUMNS)
+def test_a_copy_and_a_slice_that_is_equal_have_the_same_digest(kind: str) -> None:
+    """Buffers that are shared, offset, cut into chunks or laid out otherwise hold the same."""
+    table = pd.DataFrame({"x": COLUMNS[kind](), "y": COLUMNS[kind]()})
+    assert digest_of(table.copy(deep=True)) == digest_of(table)
+    longer = pd.concat([table.iloc[:7], table, table.iloc[:7]], ignore_index=True)
+    window = longer.iloc[7 : 7 + ROWS].reset_index(drop=True)
+    assert digest_of(window) == digest_of(table)
+    joined = pd.concat([table.iloc[:100], table.iloc[100:]], ignore_index=True)
+    assert digest_of(joined) == digest_of(table)
+
+
+def test_columns_that_lie_side_by_side_are_told_as_others_are() -> None:
+    """A frame over one array in row order has the digest of the same frame in column order."""
+    rows = np.random.default_rng(0).normal(size=(ROWS, 5))
+    names = list("abcde")
+    apart = pd.DataFrame({name: rows[:, n].copy() for n, name in enumerate(names)})
+    assert digest_of(pd.DataFrame(rows, columns=names, copy=False)) == digest_of(apart)
+    assert digest_of(pd.DataFrame(rows[::-1], columns=names, copy=False)) != digest_of(apart)
+
+
+@pytest.mark.parametrize("dtype", [">f8", ">i4", "<f8"])
+def test_byte_order_and_strides_play_no_part(dtype: str) -> None:
+    """Equal numbers, however they lie in memory, have one digest; another dtype has another."""
+    values = np.arange(120_000).reshape(300, 400)
+    plain = values.astype(np.dtype(dtype).newbyteorder("="))
+    assert digest_of(values.astype(dtype)) == digest_of(plain)
+    assert digest_of(np.asfortranarray(plain)) == digest_of(plain)
+    assert digest_of(np.repeat(plain, 2, axis=0)[::2]) == digest_of(plain)
+    assert digest_of(plain.astype("f4")) != digest_of(plain)
+
+
+@given(st.lists(st.none() | st.text(max_size=5), max_size=30), st.integers(0, 30))
+def test_how_an_arrow_column_is_cut_plays_no_part(values: list[str | None], at: int) -> None:
+    """Chunks, offsets and dictionaries are ways to hold a column, and no part of it; every value is."""
+    import pyarrow as pa
+
+    whole = pa.table({"x": pa.array(values, pa.string())})
+    cut = pa.table({"x": pa.chunked_array([pa.array(values[:at], pa.string()), pa.array(values[at:], pa.string())])})
+    shifted = pa.table({"x": pa.array(["x", *values], pa.string())}).slice(1)
+    assert digest_of(cut) == digest_of(whole) == digest_of(shifted)
+    if values:
+        other = [*values[:-1], "changed for sure"]
+        assert digest_of(pa.table({"x": pa.array(other, pa.string())})) != digest_of(whole)
+
+
+def test_what_lies_behind_a_gap_plays_no_part() -> None:
+    """A masked array and an Arrow column may hold anything where a value is missing."""
+    import pyarrow as pa
+
+    masked = [pd.arrays.IntegerArray(np.array([1, filler, 3]), np.array([False, True, False])) for filler in (0, 99)]
+    assert digest_of(pd.Series(masked[0])) == digest_of(pd.Series(masked[1]))
+    bits = pa.py_buffer(bytes([0b101]))
+    arrows = [
+        pa.Array.from_buffers(pa.int64(), 3, [bits, pa.py_buffer(np.array([1, filler, 3]).tobytes())])
+        for filler in (0, 99)
+    ]
+    assert digest_of(pa.table({"x": arrows[0]})) == digest_of(pa.table({"x": arrows[1]}))
+
+
+def test_a_large_leaf_is_told_by_all_of_its_bytes() -> None:
+    """Above the size from which leaves are hashed on their own, each byte counts as well."""
+    data = bytearray(200_000)
+    seen = {digest_of(bytes(data))}
+    for position in (0, 65_535, 65_536, 131_071, 199_999):
+        data[position] = 1
+        seen.add(digest_of(bytes(data)))
+        data[position] = 0
+    assert len(seen) == 6
