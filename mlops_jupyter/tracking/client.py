@@ -7,7 +7,7 @@ import os
 import re
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, ParamSpec, TypeVar
 from urllib.parse import urlsplit
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from mlops_jupyter.actor import os_actor
 from mlops_jupyter.config import STATE, Config
 from mlops_jupyter.errors import ConflictError, InternalError, MlopsError, StoreError, UsageError, translate
-from mlops_jupyter.tracking import embedded, mlflow_module
+from mlops_jupyter.tracking import embedded, fast_search, mlflow_module
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 P = ParamSpec("P")
@@ -149,6 +149,24 @@ class Tracking:
     def exists(self) -> bool:
         """Tell whether there is a store to read: always, but for an embedded one that nothing was written to."""
         return not self.is_embedded or (self._config.state / embedded.DATABASE).exists()
+
+    def fast_ids(
+        self, experiments: Sequence[str], filter_string: str, order: Sequence[str], limit: int
+    ) -> list[str] | None:
+        """Find runs without MLflow's own query, which takes seconds to sort ten thousand of them by a metric.
+
+        Args:
+            experiments: Ids of the experiments to search.
+            filter_string: MLflow's filter.
+            order: MLflow's order clauses.
+            limit: How many at the most.
+
+        Returns:
+            The runs' ids in order; None where MLflow has to be asked.
+        """
+        if not self.is_embedded:
+            return None
+        return fast_search.run_ids(self._config.state / embedded.DATABASE, experiments, filter_string, order, limit)
 
     def create(self) -> None:
         """Make the embedded store, unless it is there; other stores are made by whoever runs them.

@@ -36,6 +36,7 @@ from mlops_jupyter.tracking.records import (
 )
 
 CELL_SOURCE = "mlops/cell.py"
+_MOST_IDS = 500
 _FIRST = "put %%mlops run on top of a cell, or type `mlops demo DIR`"
 
 
@@ -190,6 +191,9 @@ class Runs:
 
     @answers
     def _pages(self, experiments: Mapping[str, str], filter_string: str, order: list[str], limit: int) -> list[Run]:
+        known = self._tracking.fast_ids(list(experiments), filter_string, order, limit)
+        if known is not None:
+            return self._of_ids(known, experiments)
         found: list[Run] = []
         token = None
         while experiments and len(found) < limit:
@@ -205,6 +209,17 @@ class Runs:
             if not token:
                 break
         return found
+
+    def _of_ids(self, run_ids: Sequence[str], experiments: Mapping[str, str]) -> list[Run]:
+        found: dict[str, Run] = {}
+        for start in range(0, len(run_ids), _MOST_IDS):
+            some = run_ids[start : start + _MOST_IDS]
+            listed = ", ".join(f"'{run_id}'" for run_id in some)
+            page = self._tracking.client.search_runs(
+                list(experiments), f"attributes.run_id IN ({listed})", max_results=len(some)
+            )
+            found |= {run.info.run_id: _record(run, experiments) for run in page}
+        return [found[run_id] for run_id in run_ids if run_id in found]
 
     @answers
     def _experiments(self, name: str | None) -> dict[str, str]:
