@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 
-from mlops_jupyter.commands import Command, Parameter
 from mlops_jupyter.errors import MlopsError
 
 if TYPE_CHECKING:
+    from mlops_jupyter.commands import Command, Parameter
     from mlops_jupyter.kernel.extension import Extension
 
 _MOST = 50
@@ -66,7 +66,7 @@ class Completer:
         Returns:
             The words, unsorted.
         """
-        from mlops_jupyter.kernel.extension import COMMANDS
+        from mlops_jupyter.kernel.desk import COMMANDS
 
         head = " ".join(before)
         longer = [
@@ -109,7 +109,7 @@ class Completer:
             return []
 
     def _commands(self) -> list[str]:
-        from mlops_jupyter.kernel.extension import COMMANDS
+        from mlops_jupyter.kernel.desk import COMMANDS
 
         return list(COMMANDS)
 

@@ -1,33 +1,24 @@
-"""The extension: one session for one shell, and what IPython is told of it."""
+"""The extension: what IPython is told of us when we are loaded. What it takes to carry out a verb is imported later.
+
+``%load_ext`` stands in the first cell of a notebook, and most notebooks that have it are waiting for it.
+"""
 
 from __future__ import annotations
 
-import inspect
-import os
-from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from IPython.display import display
-
-from mlops_jupyter.commands import find, parse_words
-from mlops_jupyter.config import find_workspace
-from mlops_jupyter.errors import MlopsError, UsageError, translate
-from mlops_jupyter.handbook import Handbook, as_help
 from mlops_jupyter.journal import Journal
-from mlops_jupyter.kernel.cell_run import CELL_COMMANDS, CellRuns, rewrite, split_words
 from mlops_jupyter.kernel.completion import Completer
-from mlops_jupyter.kernel.discarded import fate_of_value
 from mlops_jupyter.kernel.recorder import Recorder
-from mlops_jupyter.kernel.told import MlopsMagicError
-from mlops_jupyter.session import COMMANDS as SESSION_AND_WORKSPACE
-from mlops_jupyter.session import Session
+from mlops_jupyter.kernel.rewriting import rewrite
+from mlops_jupyter.kernel.stack import a_cell_runs, running_cells
 from mlops_jupyter.tracking import context
-from mlops_jupyter.workspace import Workspace
 
-COMMANDS = dict(sorted((SESSION_AND_WORKSPACE | CELL_COMMANDS).items()))
-PREFIX = "%mlops"
+if TYPE_CHECKING:
+    from mlops_jupyter.kernel.desk import Desk
+    from mlops_jupyter.session import Session
 
 
 class Extension:
@@ -41,11 +32,23 @@ class Extension:
         self.shell = shell
         self.journal = Journal()
         self.recorder = Recorder(self.journal)
-        self.handbook = Handbook(COMMANDS, PREFIX, "a line %mlops VERB …, or %%mlops run … on top of a cell")
-        self._session: Session | None = None
-        self._cell_runs: CellRuns | None = None
-        self._stamp: tuple[Any, ...] | None = None
         self._completer = Completer(self)
+
+    @cached_property
+    def desk(self) -> Desk:
+        """What carries out verbs."""
+        from mlops_jupyter.kernel.desk import Desk
+
+        return Desk(self)
+
+    @property
+    def session(self) -> Session:
+        """The session.
+
+        Raises:
+            ConfigError: ``mlops.toml`` is wrong.
+        """
+        return self.desk.session
 
     def install(self) -> None:
         """Register magics, events and completion; import nothing heavy."""
@@ -53,8 +56,8 @@ class Extension:
         context.current.active = True
         context.current.notebook = self.notebook()
         shell = self.shell
-        shell.register_magic_function(self._line_magic(), "line", "mlops")
-        shell.register_magic_function(self._cell_magic(), "cell", "mlops")
+        shell.register_magic_function(_LineMagic(self), "line", "mlops")
+        shell.register_magic_function(_CellMagic(self), "cell", "mlops")
         shell.events.register("pre_run_cell", self._pre_run_cell)
         shell.events.register("post_run_cell", self._post_run_cell)
         shell.input_transformers_cleanup.append(rewrite)
@@ -75,7 +78,7 @@ class Extension:
         """Take the cells executed before we were loaded from IPython's own history."""
         history = getattr(self.shell, "history_manager", None)
         sources = list(getattr(history, "input_hist_raw", None) or self.shell.user_ns.get("In", []))
-        running = len(sources) > 1 and _a_cell_runs()
+        running = len(sources) > 1 and a_cell_runs()
         self.recorder.recall(sources[1:-1] if running else sources[1:], sources[-1] if running else None)
 
     def notebook(self) -> Path | None:
@@ -83,118 +86,9 @@ class Extension:
         named = self.shell.user_ns.get("__vsc_ipynb_file__")
         return Path(named) if isinstance(named, str) else context.find_notebook()
 
-    @property
-    def session(self) -> Session:
-        """The session; opened again when the workspace or its settings have changed.
-
-        Raises:
-            ConfigError: ``mlops.toml`` is wrong.
-        """
-        notebook = self.notebook()
-        start = notebook.parent if notebook is not None and notebook.parent.is_dir() else None
-        root, _ = find_workspace(start=start)
-        file = root / "mlops.toml"
-        variables = tuple(os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"))
-        stamp = (root, file.stat().st_mtime_ns if file.is_file() else 0, variables)
-        if self._session is None or stamp != self._stamp:
-            workspace = Workspace.open(start=start, notify=self._notify)
-            if self._session is None:
-                self._session = Session(workspace, self.shell.user_ns, self.journal, self.notebook)
-                self._cell_runs = CellRuns(self._session, self.recorder)
-            else:
-                self._session.workspace = workspace
-            context.current.root, context.current.notebook = root, notebook
-            self._stamp = stamp
-        return self._session
-
-    def _notify(self, event: Any) -> None:
-        from mlops_jupyter.progress import line_for
-
-        text = line_for(event)
-        if text:
-            print(text, flush=True)
-
-    def call(self, words: Sequence[str]) -> Any:
-        """Carry out the words after ``%mlops``.
-
-        Args:
-            words: The verb and its arguments; none means ``status``.
-
-        Returns:
-            The result.
-
-        Raises:
-            MlopsError: What is wrong, and what to do.
-        """
-        if words and words[0].startswith("--workspace"):
-            raise UsageError(
-                "a notebook works in the workspace of its folder", "%env MLOPS_WORKSPACE=DIR names another"
-            )
-        found, rest = find(COMMANDS, as_help(COMMANDS, words) or ["status"])
-        if found.verb == "help":
-            return found.call(self.handbook, parse_words(found, rest))
-        session = self.session
-        arguments = parse_words(found, rest)
-        if found.verb in CELL_COMMANDS:
-            return found.call(self._cell_runs, arguments)
-        return found.call(session if found.needs == "session" else session.workspace, arguments)
-
-    def _line_magic(self) -> Any:
-        def mlops(line: str) -> Any:
-            # A line that ends with a semicolon is one whose value is not to be shown, in IPython.
-            wanted = line.rstrip().removesuffix(";")
-            result = self._answer(wanted)
-            fate = fate_of_value(self.shell.ast_node_interactivity)
-            if fate == "discarded" and result is not None and line.split()[:1] != ["log"] and wanted == line.rstrip():
-                display(result)  # type: ignore[no-untyped-call]
-            return None if fate == "shown" and wanted != line.rstrip() else result
-
-        mlops.__doc__ = self._doc()
-        return mlops
-
-    def _cell_magic(self) -> Any:
-        def mlops(line: str, cell: str) -> Any:
-            return self._run_cell(line, cell)
-
-        mlops.__doc__ = self._doc()
-        return mlops
-
-    def _doc(self) -> str:
-        return f"Experiments, notebook state, models and pipelines.\n\n{self.handbook.help()}"
-
-    def _answer(self, line: str) -> Any:
-        debug = False
-        try:
-            words = split_words(line)
-            debug = "--debug" in words[:1]
-            return self.call(words[1:] if debug else words)
-        except KeyboardInterrupt:
-            raise
-        except Exception as error:
-            if debug:
-                raise
-            raise MlopsMagicError(translate(error)) from None
-
-    def _run_cell(self, line: str, cell: str) -> Any:
-        """Serve ``%%mlops`` where no input transformer saw it: called by other code, or with another verb."""
-        words = line.split()
-        if words[-1:] in (["-h"], ["--help"]):
-            return self._answer(line)
-        if not words or words[0] != "run":
-            verb = words[0] if words else "without a verb"
-            raise MlopsMagicError(
-                MlopsError(f"%%mlops {verb} takes no cell", "use %%mlops run, or a line %mlops " + line)
-            )
-        self._answer(line)
-        if self._cell_runs is not None:
-            self._cell_runs.hand_down()
-        result = self.shell.run_cell(cell, store_history=False)
-        result.raise_error()
-        return result.result
-
     def _pre_run_cell(self, info: Any) -> None:
         # The cell that is about to run is on the stack already, and not yet noted.
-        while self.recorder.is_stale(len(_running_cells()) - 1):
+        while self.recorder.is_stale(len(running_cells()) - 1):
             self._ended(self.recorder.drop(), RuntimeError("the cell's exception could not be shown"))
         self.recorder.pre_run_cell(info)
 
@@ -202,32 +96,28 @@ class Extension:
         self._ended(self.recorder.post_run_cell(result), result.error_before_exec or result.error_in_exec)
 
     def _ended(self, depth: int, error: BaseException | None) -> None:
-        if self._cell_runs is None or self._session is None:
-            return
-        try:
-            for shown in self._cell_runs.close(error, depth):
-                display(shown)  # type: ignore[no-untyped-call]
-            self._session.cell_ended()
-        except Exception as problem:
-            # The cell has ended, so nothing can fail it any more; what happened to its run must still be seen.
-            ours = translate(problem)
-            print(f"{ours.message}\n{ours.hint}", flush=True)
+        if "desk" in vars(self):  # before the first verb there is nothing that a cell could end
+            self.desk.cell_ended(depth, error)
 
 
-def _a_cell_runs() -> bool:
-    """Tell whether we are called by a cell of the history; when the sidebar loads us, none runs.
+class _LineMagic:
+    """``%mlops``; IPython takes its documentation from here, which is made when somebody asks."""
 
-    IPython notes a cell when it begins, and its counter went up at the end of a cell once and at its beginning now:
-    whether the last one has ended is told by nothing but the stack.
-    """
-    return any(frame.f_locals.get("store_history") for frame in _running_cells())
+    __name__ = "mlops"
+
+    def __init__(self, extension: Extension) -> None:
+        self._extension = extension
+
+    @property
+    def __doc__(self) -> str:  # type: ignore[override]
+        return f"Experiments, notebook state, models and pipelines.\n\n{self._extension.desk.handbook.help()}"
+
+    def __call__(self, line: str) -> Any:
+        return self._extension.desk.line(line)
 
 
-def _running_cells() -> list[FrameType]:
-    """Give the frames of the cells that are being executed in this thread, the innermost first."""
-    found, frame = [], inspect.currentframe()
-    while frame is not None:
-        if frame.f_code.co_name == "run_cell_async":
-            found.append(frame)
-        frame = frame.f_back
-    return found
+class _CellMagic(_LineMagic):
+    """``%%mlops``."""
+
+    def __call__(self, line: str, cell: str = "") -> Any:
+        return self._extension.desk.cell(line, cell)

@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlops_jupyter import environment
 from mlops_jupyter.tracking.records import CELL, ENVIRONMENT, GIT_COMMIT, GIT_DIRTY, NOTEBOOK
 
 NOTEBOOK_VARIABLE = "MLOPS_NOTEBOOK"
@@ -82,6 +81,8 @@ def run_tags(root: Path, *, notebook: Path | None = None, cell: str | None = Non
     Returns:
         ``mlops.notebook``, ``mlops.cell``, ``mlops.git.*`` and ``mlops.env``, those that are known.
     """
+    from mlops_jupyter import environment
+
     notebook = notebook or current.notebook
     tags = {ENVIRONMENT: environment.digest(environment.capture())}
     git = environment.git_state(notebook.parent if notebook and notebook.parent.is_dir() else root)

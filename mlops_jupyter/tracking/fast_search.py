@@ -90,8 +90,8 @@ def _asked(database: Path, sql: str, values: Sequence[Any]) -> list[str] | None:
             if {revision for (revision,) in found} - REVISIONS or not found:
                 return None
             return [run_id for (run_id,) in connection.execute(sql, values)]
-    except sqlite3.Error:
-        # Whatever it is, MLflow's own way is tried next, and tells it where it can't go on either.
+    except (sqlite3.Error, OverflowError):
+        # Whatever it is, numbers that SQLite can't hold included: MLflow's own way is tried next, and tells it.
         return None
 
 

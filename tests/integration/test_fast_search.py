@@ -99,6 +99,13 @@ def test_what_is_asked_here_is_answered_here(filled: Workspace) -> None:
     assert fast_search.run_ids(database, experiments, "attributes.run_name LIKE 'r%'", [ORDERS[0]], 5) is None
 
 
+def test_numbers_that_sqlite_can_not_hold_are_left_to_mlflow(filled: Workspace) -> None:
+    """A limit, or a time, of thirty digits is no defect."""
+    assert len(filled.runs.find(order_by="metrics.auc DESC", limit=10**30)) == len(filled.runs.find(limit=10**3))
+    database = filled.root / ".mlops" / "mlflow.db"
+    assert fast_search.run_ids(database, ["1"], f"attributes.start_time < {10**30}", [], 5) is None
+
+
 def test_another_schema_is_left_to_mlflow(filled: Workspace, tmp_path: Path) -> None:
     """A revision that this was not written for is not read by it, and neither is a file that is no database."""
     copy = tmp_path / "copy.db"

@@ -19,7 +19,7 @@ from prepared import Prepared
 from mlops_jupyter import cli
 from mlops_jupyter.commands import Command, Parameter, find, parse_body, parse_words
 from mlops_jupyter.errors import UsageError
-from mlops_jupyter.kernel.extension import COMMANDS as KERNEL
+from mlops_jupyter.kernel.desk import COMMANDS as KERNEL
 from mlops_jupyter.server.handlers import COMMANDS as SERVED
 from mlops_jupyter.server.handlers import ROUTES
 from mlops_jupyter.session import SESSION_COMMANDS, Handbook
