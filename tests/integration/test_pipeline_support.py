@@ -93,10 +93,11 @@ class StandInRegistry:
     promotions: list[tuple[str, str]] = field(default_factory=list)
 
     def register_model(self, name, *, model_id, run_id):
-        self.versions.append((name, model_id, run_id))
-        return len(self.versions)
+        if (name, model_id, run_id) not in self.versions:
+            self.versions.append((name, model_id, run_id))
+        return self.versions.index((name, model_id, run_id)) + 1
 
-    def promote(self, model, *, to, message=""):
+    def promote_once(self, model, *, to, message):
         self.promotions.append((model, to))
         return SimpleNamespace(status=self.status, reasons=("auc 0.6 is below 0.75",))
 
