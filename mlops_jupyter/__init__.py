@@ -14,7 +14,7 @@ from mlops_jupyter.tracking import quiet_environment
 
 if TYPE_CHECKING:
     from mlops_jupyter.pipelines.outputs import load, output
-    from mlops_jupyter.tracking.active import log_data, log_metric, log_param
+    from mlops_jupyter.tracking.log import log_data, log_metric, log_param
     from mlops_jupyter.workspace import Workspace, log_model, run
 
 # MLflow reads these when it is imported, which may be in the user's next line.
@@ -23,10 +23,10 @@ quiet_environment()
 _PUBLIC = {
     "Workspace": "mlops_jupyter.workspace",
     "load": "mlops_jupyter.pipelines.outputs",
-    "log_data": "mlops_jupyter.tracking.active",
-    "log_metric": "mlops_jupyter.tracking.active",
+    "log_data": "mlops_jupyter.tracking.log",
+    "log_metric": "mlops_jupyter.tracking.log",
     "log_model": "mlops_jupyter.workspace",
-    "log_param": "mlops_jupyter.tracking.active",
+    "log_param": "mlops_jupyter.tracking.log",
     "output": "mlops_jupyter.pipelines.outputs",
     "run": "mlops_jupyter.workspace",
 }

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 from mlops_jupyter.environment import git_root
 from mlops_jupyter.errors import ConfigError, NotFoundError, StoreError, UsageError
+from mlops_jupyter.uris import absolute_store, absolute_uri, check_tracking_uri, sqlite_uri
 
 FILE = "mlops.toml"
 STATE = ".mlops"
@@ -256,10 +256,10 @@ def load(
     return Config(
         root=root,
         why=why,
-        tracking_uri=_absolute_uri(uri, root if FILE in uri_why else Path.cwd()) if uri else None,
+        tracking_uri=absolute_uri(uri, root if FILE in uri_why else Path.cwd()) if uri else None,
         tracking_why=uri_why if uri else "embedded",
         experiment=name or "default",
-        store_url=_absolute_store(file.text("store", {"url"}, "url"), root),
+        store_url=absolute_store(file.text("store", {"url"}, "url"), root),
         policies=file.policies(),
         roles=file.roles(),
     )
@@ -267,75 +267,6 @@ def load(
 
 def _first(*candidates: tuple[str | None, str]) -> tuple[str | None, str]:
     return next(((value, why) for value, why in candidates if value), (None, ""))
-
-
-def _absolute_uri(uri: str, root: Path) -> str:
-    # "sqlite:///my.db" is relative to the working directory in SQLAlchemy; for a workspace it is its own folder.
-    match = re.fullmatch(r"sqlite:///([^/].*)", uri)
-    return f"sqlite:///{_escaped(root)}/{match[1]}" if match else uri
-
-
-def sqlite_uri(path: Path) -> str:
-    """Give the URI of a SQLite database: in a URI, ``%`` and ``?`` of a path would mean something else.
-
-    Args:
-        path: The file, absolute.
-
-    Returns:
-        ``sqlite:///`` and the path.
-    """
-    return f"sqlite:///{_escaped(path)}"
-
-
-def sqlite_path(uri: str) -> Path | None:
-    """Give the file that a SQLite URI names, as :func:`sqlite_uri` writes it; None for any other URI."""
-    return Path(unquote(uri.removeprefix("sqlite:///").partition("?")[0])) if uri.startswith("sqlite:///") else None
-
-
-def _escaped(path: Path) -> str:
-    return str(path).replace("%", "%25").replace("?", "%3F")
-
-
-_STORES = {"http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks", "databricks-uc"}
-
-
-def _is_plugin(scheme: str) -> bool:
-    from importlib.metadata import entry_points
-
-    return any(point.name == scheme for point in entry_points(group="mlflow.tracking_store"))
-
-
-def check_tracking_uri(uri: str) -> str:
-    """Refuse a tracking URI that MLflow could never open, or whose runs would be gone with the process.
-
-    Args:
-        uri: What somebody wrote.
-
-    Returns:
-        The URI.
-
-    Raises:
-        UsageError: It names no kind of store that is known, or none that is kept.
-    """
-    scheme, colon, rest = uri.partition("://")
-    kind = scheme.lower().partition("+")[0]
-    on_disk = os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() == "true" and (not colon or kind == "file")
-    if uri in ("databricks", "databricks-uc") or on_disk:
-        return uri
-    if not colon or not uri.isprintable() or not (kind in _STORES or _is_plugin(scheme)):
-        raise UsageError(
-            f"{uri!r} names no tracking store", "write http://HOST:5000, postgresql://…, or sqlite:///FILE"
-        )
-    if kind == "sqlite" and (not rest.strip("/") or ":memory:" in rest or "mode=memory" in rest):
-        raise UsageError(f"{uri!r} is a database in memory", "name a file: sqlite:///FILE")
-    if kind in ("http", "https") and not re.match(r"[^/\s\[\]]|\[[0-9a-fA-F:.]+\]", rest):
-        raise UsageError(f"{uri!r} names no host", "write http://HOST:5000")
-    return uri
-
-
-def _absolute_store(url: str | None, root: Path) -> str | None:
-    # A plain path is the workspace's, wherever a kernel's working directory is.
-    return str(root / Path(url).expanduser()) if url and "://" not in url else url
 
 
 def stated(root: Path) -> Mapping[str, str | None]:

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlops_jupyter.config import STATE, sqlite_uri
+from mlops_jupyter.config import STATE
 from mlops_jupyter.display import Block, Grid, Heading, Note, Pairs, Shown, show_value
 from mlops_jupyter.errors import InternalError, UsageError, translate
-from mlops_jupyter.store import write_whole
+from mlops_jupyter.files import write_whole
+from mlops_jupyter.uris import sqlite_uri
 
 PIPELINE = "pipeline.yaml"
 NAME = "demo"

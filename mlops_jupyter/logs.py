@@ -11,7 +11,7 @@ from mlops_jupyter import expressions
 from mlops_jupyter.commands import Completes, Option, command
 from mlops_jupyter.display import Message, show_value
 from mlops_jupyter.errors import UsageError, ValueRefused
-from mlops_jupyter.tracking import active
+from mlops_jupyter.tracking import active, log
 from mlops_jupyter.tracking.values import as_metric, as_scalar, as_text
 from mlops_jupyter.workspace import Workspace
 
@@ -52,7 +52,7 @@ class Logs:
         present = self._workspace().runs.get(run.run_id).params if len(values) > 1 else {}
         taken = [name for name in values if name in present and present[name] != str(values[name])]
         # The one that is refused comes first, so that its refusal leaves the others unwritten.
-        return self._log({name: values[name] for name in (*taken, *values)}, active.log_param)
+        return self._log({name: values[name] for name in (*taken, *values)}, log.log_param)
 
     @command("log metric", needs="session")
     def log_metric(self, pairs: list[str], *, step: Annotated[int | None, Option(metavar="N")] = None) -> Message:
@@ -74,7 +74,7 @@ class Logs:
         """
 
         def write(name: str, value: Any) -> None:
-            active.log_metric(name, value, step)
+            log.log_metric(name, value, step)
 
         return self._log(self._evaluated(pairs, words=False, check=as_metric), write)
 
@@ -95,7 +95,7 @@ class Logs:
         Example:
             %mlops log tag stage=baseline
         """
-        return self._log(self._scalars("tag", pairs), active.log_tag)
+        return self._log(self._scalars("tag", pairs), log.log_tag)
 
     def _scalars(self, kind: str, pairs: Sequence[str]) -> dict[str, Any]:
         return self._evaluated(pairs, words=True, check=partial(as_scalar, kind))
@@ -146,7 +146,7 @@ class Logs:
             %mlops log model clf --register churn
         """
         model = expressions.variable(var, self._namespace)
-        logged = active.log_model(model, name)
+        logged = log.log_model(model, name)
         data: dict[str, Any] = {"name": name, "model_id": logged.model_id, "format": logged.format}
         text = f"{var} is kept as {name} ({logged.format})"
         if register is not None:
@@ -181,7 +181,7 @@ class Logs:
         Example:
             %mlops log data X_train --role train
         """
-        digest = active.log_data(expressions.variable(var, self._namespace), name or var, role)
+        digest = log.log_data(expressions.variable(var, self._namespace), name or var, role)
         return Message(f"{name or var} is {digest[:12]}…", {"name": name or var, "digest": digest, "role": role})
 
     @command("log figure", needs="session")
@@ -207,8 +207,7 @@ class Logs:
         if library not in ("matplotlib", "plotly"):
             raise ValueRefused(f"{var} is a {type(figure).__name__}, no figure", "give a matplotlib or plotly figure")
         artifact = f"{var}.png" if library == "matplotlib" else f"{var}.html"
-        run = active.require_run()
-        run.tracking.client.log_figure(run.run_id, figure, artifact)
+        log.log_figure(figure, artifact)
         return Message(f"{var} is kept as {artifact}", {"artifact": artifact})
 
     @command("log artifact", needs="session")
@@ -228,7 +227,7 @@ class Logs:
         Example:
             %mlops log artifact report.html
         """
-        active.log_artifact(path)
+        log.log_artifact(path)
         return Message(f"{path.name} is kept", {"artifact": path.name})
 
     @command("log text", needs="session")

@@ -17,17 +17,19 @@ from mlops_jupyter.config import FILE, STATE, Config
 from mlops_jupyter.demo import DemoResult
 from mlops_jupyter.display import Block, Heading, Message, Note, Pairs, Shown
 from mlops_jupyter.errors import UsageError, translate
+from mlops_jupyter.files import write_whole
 from mlops_jupyter.pipelines.room import Pipelines
 from mlops_jupyter.registry.ledger import Ledger
 from mlops_jupyter.registry.room import Registry
 from mlops_jupyter.snapshots.room import Snapshots
-from mlops_jupyter.store import ObjectStore, make_state, write_whole
-from mlops_jupyter.tracking import active
+from mlops_jupyter.store import ObjectStore, make_state
+from mlops_jupyter.tracking import active, log
 from mlops_jupyter.tracking.active import ActiveRun
 from mlops_jupyter.tracking.client import Tracking
 from mlops_jupyter.tracking.context import run_tags
 from mlops_jupyter.tracking.models import LoggedModel
 from mlops_jupyter.tracking.runs import Runs
+from mlops_jupyter.uris import check_tracking_uri
 
 Notify = Callable[[Mapping[str, Any]], None]
 
@@ -134,13 +136,16 @@ class Workspace:
             notify: Told of progress.
 
         Returns:
-            The workspace. Nothing is written, and MLflow is not imported, before it is needed.
+            The workspace. Nothing is written, and MLflow is not imported, before it is needed; it is where a process
+            has died that was logging, because what it had logged is brought to MLflow first, for some seconds at most.
 
         Raises:
             ConfigError: ``mlops.toml`` is wrong.
             NotFoundError: The folder does not exist.
         """
-        return cls(configuration.load(path, start=start, beside=beside), actor, notify)
+        opened = cls(configuration.load(path, start=start, beside=beside), actor, notify)
+        opened.tracking.recover()
+        return opened
 
     @property
     def root(self) -> Path:
@@ -168,6 +173,9 @@ class Workspace:
         run = active.active_run()
         problems: list[str] = []
         self._ask(problems, self.tracking.check_reachable)
+        backlog = self.tracking.queue.backlog()
+        if backlog.problem and not problems:
+            problems.append(backlog.problem)
         facts = {
             "workspace": str(self.root),
             "name": self.root.name,
@@ -178,7 +186,8 @@ class Workspace:
             "actor": self.actor.name,
             "active_run": {"run_id": run.run_id, "name": run.name} if run else None,
             "latest_snapshot": self._ask(problems, self._latest_snapshot),
-            "backlog": 0,
+            "backlog": backlog.entries,
+            "rejected": backlog.rejected,
             "open_requests": self._ask(problems, self.registry.open_requests) or 0,
             "alerts": 0,
             "problems": problems,
@@ -230,7 +239,7 @@ class Workspace:
             raise UsageError(f"{root} is a file", "name a folder")
         file = root / FILE
         if tracking_uri is not None:
-            configuration.check_tracking_uri(tracking_uri)
+            check_tracking_uri(tracking_uri)
         try:
             str(root).encode()
         except UnicodeEncodeError:
@@ -314,7 +323,7 @@ class Workspace:
         every = run_tags(self.root) | {key: str(value) for key, value in (tags or {}).items()}
         with active.opened(self.tracking, name, experiment=experiment, nested=nested, tags=every) as run:
             for key, value in (params or {}).items():
-                active.log_param(key, value)
+                log.log_param(key, value)
             yield run
 
 
@@ -391,7 +400,7 @@ def log_model(
         ConflictError: No run is active.
         ValueRefused: The object is no model, or MLflow refuses the name.
     """
-    logged = active.log_model(model, name, input_example=input_example)
+    logged = log.log_model(model, name, input_example=input_example)
     if register is None:
         return logged
     run = active.require_run()

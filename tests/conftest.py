@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent / "surfaces"))
+
+from stores import MlflowServer, PostgreSQL
 
 from mlops_jupyter import Workspace
 
@@ -45,6 +50,35 @@ def isolated_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
     yield
     patch.undo()
     shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Give the address of a real `mlflow server` on the loopback, with a SQLite of its own."""
+    server = MlflowServer(tmp_path_factory.mktemp("mlflow-server"))
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """Give the address of a real PostgreSQL on the loopback, with MLflow's tables in it."""
+    server = PostgreSQL()
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+
+
+@pytest.fixture(params=["embedded", "server", "postgresql"])
+def store_uri(request: pytest.FixtureRequest) -> str | None:
+    """Give the address of a tracking store, of each kind in turn; None for the workspace's own."""
+    if request.param == "embedded":
+        return None
+    uri: str = request.getfixturevalue("mlflow_server" if request.param == "server" else "postgresql")
+    return uri
 
 
 @pytest.fixture(autouse=True)

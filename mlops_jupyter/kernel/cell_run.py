@@ -20,7 +20,7 @@ from mlops_jupyter.errors import MlopsError, UsageError, translate
 from mlops_jupyter.kernel.recorder import Recorder
 from mlops_jupyter.session import Session
 from mlops_jupyter.snapshots.manifest import usable_name
-from mlops_jupyter.tracking import active
+from mlops_jupyter.tracking import log
 from mlops_jupyter.tracking.active import ActiveRun
 from mlops_jupyter.tracking.runs import CELL_SOURCE
 from mlops_jupyter.tracking.values import as_scalar
@@ -143,7 +143,7 @@ class CellRuns:
         try:
             opened.tracking.put_text(opened.run_id, self._recorder.source, CELL_SOURCE)
             for key, value in values.items():
-                active.log_param(key, value)
+                log.log_param(key, value)
             if autolog:
                 _autolog(on=True)
         except BaseException as error:

@@ -30,7 +30,7 @@ from papermill.iorw import LocalHandler, papermill_io, write_ipynb
 from papermill.log import logger
 from traitlets import default
 
-from mlops_jupyter.store import write_whole
+from mlops_jupyter.files import write_whole
 
 _LEAST_PAUSE = 2.0
 _PAUSE_PER_SAVE = 20.0

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from mlops_jupyter.errors import StoreError
+from mlops_jupyter.files import write_whole
 from mlops_jupyter.locks import Lock
-from mlops_jupyter.store import write_whole
 
 _EVENTS = "events.jsonl"
 _META = "meta.json"

@@ -23,10 +23,11 @@ from typing import Any
 
 from mlops_jupyter.digest import digest_of
 from mlops_jupyter.errors import NotFoundError, StoreError, UsageError, ValueRefused
+from mlops_jupyter.files import write_whole
 from mlops_jupyter.pipelines import payload
 from mlops_jupyter.pipelines.masking import Mask
 from mlops_jupyter.pipelines.parameters import nearest
-from mlops_jupyter.store import ObjectStore, make_state, write_whole
+from mlops_jupyter.store import ObjectStore, make_state
 
 #: The folder of this attempt, where ``outputs.json`` is written.
 STEP_DIR = "MLOPS_STEP_DIR"
@@ -202,9 +203,9 @@ def _logged(name: str, value: Any) -> dict[str, Any] | None:
     if not os.environ.get(STEP_DIR) or not (os.environ.get("MLFLOW_RUN_ID") or os.environ.get(RUN_VARIABLE)):
         return None
     try:
-        from mlops_jupyter.tracking import active
+        from mlops_jupyter.tracking import log
 
-        logged = active.find_logged(value) or active.log_model(value, name=name)
+        logged = log.find_logged(value) or log.log_model(value, name=name)
         return {"id": logged.model_id, "uri": logged.uri, "name": logged.name}
     except Exception as error:
         # The value is kept all the same; only registering it will need MLflow's model, and will say why not.

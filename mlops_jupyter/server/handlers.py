@@ -15,10 +15,11 @@ from tornado import web
 
 from mlops_jupyter.actor import Actor, os_actor
 from mlops_jupyter.commands import Command, parse_body
-from mlops_jupyter.config import find_workspace, sqlite_path
+from mlops_jupyter.config import find_workspace
 from mlops_jupyter.display import Shown, document_of
 from mlops_jupyter.errors import DeniedError, MlopsError, NotFoundError, UsageError, translate
 from mlops_jupyter.session import HELP, SESSION_COMMANDS, Handbook
+from mlops_jupyter.uris import sqlite_path
 from mlops_jupyter.workspace import COMMANDS as WORKSPACE_COMMANDS
 from mlops_jupyter.workspace import Workspace
 

@@ -82,32 +82,20 @@ class Snapshots:
         """
         name, message = documents.checked_name(name), documents.checked_message(message)
         self._prepare()
-        namesakes = sum(one.name == name for one in self._readable()) if name is not None else 0
+        namesakes = self._namesakes(name)
         captured = capture(user_variables(namespace), self._store, home=namespace)
-        document = self._document(notebook)
-        made = Manifest(
-            id="",
+        made = self._manifest(
+            captured,
+            notebook,
             name=name,
             message=message,
-            created=documents.now(),
-            actor=storable(actor),
-            parent=self._parent,
-            notebook=self._relative(notebook),
-            document=document,
-            cells=tuple(documents.cell_of(cell) for cell in cells),
-            environment=storable(dict(environment)),
-            git=storable(dict(git)),
-            run_id=storable(run_id),
-            variables=captured.variables,
-            components=captured.components,
-            missing=captured.missing,
-            bytes=self._bytes(captured, document),
+            cells=cells,
+            environment=environment,
+            git=git,
+            run_id=run_id,
+            actor=actor,
         )
-        made = dataclasses.replace(made, id=documents.new_id(made.to_json()))
-        made = dataclasses.replace(made, hmac=trust.sign(made.to_json()))
-        # Last: without its record a snapshot is not there, whatever objects were written.
-        self._store.put_record(_KIND, made.id, made.to_json())
-        self._parent = made.id
+        self._keep(made)
         return SnapshotTaken(made, namesakes)
 
     @command("snapshots", needs="workspace")
@@ -223,6 +211,49 @@ class Snapshots:
             self._parent = found.id
         return loaded
 
+    def _namesakes(self, name: str | None) -> int:
+        return sum(one.name == name for one in self._readable()) if name is not None else 0
+
+    def _manifest(
+        self,
+        captured: Captured,
+        notebook: Path | None,
+        *,
+        name: str | None,
+        message: str,
+        cells: Sequence[Mapping[str, Any]],
+        environment: Mapping[str, Any],
+        git: Mapping[str, Any],
+        run_id: str | None,
+        actor: str,
+    ) -> Manifest:
+        """Say what was captured, and how it came to be; its id and its signature are those of what it says."""
+        document = self._document(notebook)
+        made = Manifest(
+            id="",
+            name=name,
+            message=message,
+            created=documents.now(),
+            actor=storable(actor),
+            parent=self._parent,
+            notebook=self._relative(notebook),
+            document=document,
+            cells=tuple(documents.cell_of(cell) for cell in cells),
+            environment=storable(dict(environment)),
+            git=storable(dict(git)),
+            run_id=storable(run_id),
+            variables=captured.variables,
+            components=captured.components,
+            missing=captured.missing,
+            bytes=self._bytes(captured, document),
+        )
+        return _signed(made)
+
+    def _keep(self, made: Manifest) -> None:
+        # Last: without its record a snapshot is not there, whatever objects were written.
+        self._store.put_record(_KIND, made.id, made.to_json())
+        self._parent = made.id
+
     def _at(self, place: int) -> Manifest:
         every = self._readable()
         if place > len(every):
@@ -275,6 +306,11 @@ class Snapshots:
             sizes[component.stream] = component.bytes
             sizes |= {buffer.key: buffer.bytes for buffer in component.buffers}
         return sum(sizes.values())
+
+
+def _signed(made: Manifest) -> Manifest:
+    made = dataclasses.replace(made, id=documents.new_id(made.to_json()))
+    return dataclasses.replace(made, hmac=trust.sign(made.to_json()))
 
 
 def _row(found: Manifest) -> dict[str, Any]:

@@ -2,76 +2,38 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, ParamSpec, TypeVar
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from mlops_jupyter.actor import os_actor
 from mlops_jupyter.config import STATE, Config
 from mlops_jupyter.errors import ConflictError, InternalError, MlopsError, StoreError, UsageError, translate
 from mlops_jupyter.tracking import embedded, fast_search, mlflow_module
+from mlops_jupyter.tracking.patience import answers, impatient
+from mlops_jupyter.tracking.queue.delivery import now
+from mlops_jupyter.tracking.queue.queue import FOLDER, Queue
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
-P = ParamSpec("P")
-R = TypeVar("R")
 
 #: Names the run that a pipeline's orchestrator began for a process; MLflow takes its own variable away when it resumes.
 RUN_VARIABLE = "MLOPS_RUN_ID"
 
 
-class _Impatience:
-    """Lets MLflow give up on a server within seconds while a call of ours goes on: left alone, it tries for minutes.
-
-    MLflow reads this from the environment at each request. Calls may overlap in threads, so the last one to end puts
-    back what was there.
-    """
-
-    _WANTED: ClassVar = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "15"}
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._calls = 0
-        self._added: list[str] = []
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if not self._calls:
-                self._added = [name for name in self._WANTED if name not in os.environ]
-                os.environ.update({name: self._WANTED[name] for name in self._added})
-            self._calls += 1
-
-    def __exit__(self, *problem: object) -> None:
-        with self._lock:
-            self._calls -= 1
-            if not self._calls:
-                for name in self._added:
-                    os.environ.pop(name, None)
-
-
-_impatient = _Impatience()
-
-
-def answers(method: Callable[P, R]) -> Callable[P, R]:
-    """Make a method raise our errors in the place of MLflow's and the database's, and soon."""
-
-    @functools.wraps(method)
-    def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            with _impatient:
-                return method(*args, **kwargs)
-        except Exception as error:
-            ours = translate(error)
-            if ours is error:
-                raise
-            raise ours from error
-
-    return call
+# Where servers of these kinds listen when their URI does not say.
+_PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
+# How long a call waits for a server to take what was accepted already.
+_MOMENT = 2.0
+#: What the journals for a workspace's own store say instead of a URI.
+EMBEDDED = "embedded"
+#: The queues of this process: all that open a workspace, however often, share one.
+_queues: dict[tuple[Path, str], Queue] = {}
 
 
 def _openable(error: Exception) -> MlopsError:
@@ -129,22 +91,63 @@ class Tracking:
         """The experiment that runs go to when none is named."""
         return self._config.experiment
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether the store is a server, which may be away; what it is told goes through the queue."""
+        url = urlsplit(self.uri)
+        return url.hostname is not None and url.scheme.partition("+")[0] in _PORTS
+
     def check_reachable(self) -> None:
         """Ask in a moment, and without MLflow, whether a tracking server is there at all; nothing for other stores.
 
         Raises:
             StoreError: Nobody listens at its address.
         """
-        url = urlsplit(self.uri)
-        if url.scheme not in ("http", "https") or url.hostname is None:
+        if not self.is_remote:
             return
+        url = urlsplit(self.uri)
         try:
-            socket.create_connection((url.hostname, url.port or (443 if url.scheme == "https" else 80)), 1).close()
+            port = url.port or _PORTS[url.scheme.partition("+")[0]]
+            socket.create_connection((url.hostname, port), 1).close()
         except (OSError, ValueError) as error:
             raise StoreError(
                 f"the tracking server {self.shown_uri} does not answer: {error}",
                 "start it, or correct [tracking] uri or MLFLOW_TRACKING_URI",
             ) from error
+
+    def store_id(self, run_id: str) -> str:
+        """Give the store's id of a run, which may be named by a local one.
+
+        Raises:
+            Waiting: The store has not created it yet.
+            Refused: The store will never create it.
+        """
+        ids = self.queue.ids
+        if not ids.real(run_id):
+            self.queue.settle(insist=True)
+        return ids.required(run_id)
+
+    def check_driver(self) -> None:
+        """Load what speaks to a database of this kind; nothing for other stores.
+
+        Raises:
+            StoreError: It is not installed, or nothing opens such a URI.
+        """
+        if not self.is_remote or self.uri.startswith("http"):
+            return
+        try:
+            from sqlalchemy.engine import make_url
+
+            make_url(self.uri).get_dialect().import_dbapi()
+        except Exception as error:
+            raise self._unopened(error) from error
+
+    def _unopened(self, error: Exception) -> StoreError:
+        known = _openable(error)
+        return StoreError(
+            f"the tracking store {self.shown_uri} can't be opened: {hide_password(known.message)}",
+            known.hint or "check [tracking] uri or MLFLOW_TRACKING_URI",
+        )
 
     def exists(self) -> bool:
         """Tell whether there is a store to read: always, but for an embedded one that nothing was written to."""
@@ -183,8 +186,32 @@ class Tracking:
             raise translate(error) from error
 
     @property
+    def queue(self) -> Queue:
+        """What accepts entries for this store, and brings them there."""
+        key = (self._config.state, self.uri)
+        if key not in _queues:
+            made = Queue(self._config.state / FOLDER, self._queue_name, self, self._prepare, alone=self.is_embedded)
+            _queues.setdefault(key, made)
+        return _queues[key]
+
+    @property
+    def _queue_name(self) -> str:
+        # A workspace that is moved takes its own store along, and so the journals of it name none.
+        return EMBEDDED if self.is_embedded else self.shown_uri
+
+    @property
     def client(self) -> Any:
-        """MLflow's client for this store (``mlflow.MlflowClient``); makes the embedded store.
+        """MLflow's client for this store, for what reads: what was logged up to now is delivered first.
+
+        Raises:
+            StoreError: The store can't be opened.
+        """
+        # Tried anew although it failed a moment ago: what is read next would be told as if it were all.
+        self.queue.settle(insist=True)
+        return self.connect()
+
+    def connect(self) -> Any:
+        """Give MLflow's client for this store (``mlflow.MlflowClient``); makes the embedded store.
 
         Raises:
             StoreError: The store can't be opened.
@@ -201,18 +228,17 @@ class Tracking:
                     embedded.check(self._config.state)
                     self._stamp = embedded.stamp(self._config.state)
                 mlflow = mlflow_module()
+                self.check_driver()
+                # MLflow tries for half an hour to open a database that is away.
+                self.check_reachable()
                 try:
                     self._client = mlflow.MlflowClient(self.uri, self.uri)
                     # MLflow connects lazily; a wrong address is better told here than in the middle of a run.
-                    with _impatient:
+                    with impatient:
                         self._client.get_experiment_by_name(self.experiment)
                 except Exception as error:
                     self._client = None
-                    known = _openable(error)
-                    raise StoreError(
-                        f"the tracking store {self.shown_uri} can't be opened: {hide_password(known.message)}",
-                        known.hint or "check [tracking] uri or MLFLOW_TRACKING_URI",
-                    ) from error
+                    raise self._unopened(error) from error
             return self._client
 
     @answers
@@ -229,7 +255,7 @@ class Tracking:
             ConflictError: The experiment was deleted and not yet purged.
         """
         name = name or self.experiment
-        found = self.client.get_experiment_by_name(name)
+        found = self.connect().get_experiment_by_name(name)
         if found is None:
             return self._create_experiment(name)
         if found.lifecycle_stage == "deleted":
@@ -241,11 +267,11 @@ class Tracking:
 
     def _create_experiment(self, name: str) -> str:
         try:
-            created: str = self.client.create_experiment(name)
+            created: str = self.connect().create_experiment(name)
             return created
         except Exception:
             # Another process may have made it since we looked.
-            found = self.client.get_experiment_by_name(name)
+            found = self.connect().get_experiment_by_name(name)
             if found is None:
                 raise
             return str(found.experiment_id)
@@ -281,6 +307,7 @@ class Tracking:
         for key, value in (params or {}).items():
             self.client.log_param(run.info.run_id, key, value)
         run_id: str = run.info.run_id
+        self.queue.opened(run_id)
         return run_id
 
     @answers
@@ -293,6 +320,7 @@ class Tracking:
                 and may have had no time to note them down.
         """
         self.client.set_terminated(run_id, status)
+        self.queue.closed(run_id)
         if status != "KILLED":
             return
         experiment = self.client.get_run(run_id).info.experiment_id
@@ -300,11 +328,70 @@ class Tracking:
         for child in self.client.search_runs([experiment], orphans, max_results=1000):
             self.client.set_terminated(child.info.run_id, "KILLED")
 
+    def create_run(
+        self, name: str, *, experiment: str | None, parent: str | None, tags: Mapping[str, str]
+    ) -> tuple[str, Any]:
+        """Begin a run that this process answers for: if it dies, the run ends KILLED.
+
+        Args:
+            name: The run's name.
+            experiment: Where it goes; the workspace's own when None.
+            parent: The id of the run that it is a child of.
+            tags: Tags to begin with.
+
+        Returns:
+            The run's id, and MLflow's entity of it; a local id and None where a server does not answer in a moment.
+
+        Raises:
+            StoreError: The store can't be opened.
+            ConflictError: The experiment was deleted and not yet purged.
+        """
+        if self.is_remote:
+            asked = {"experiment": experiment, "name": name, "parent": parent, "tags": dict(tags), "start": now()}
+            return self.queue.begin(asked, _MOMENT)
+        every = dict(tags) | ({"mlflow.parentRunId": parent} if parent else {})
+        with self.queue.turn():
+            run = self.connect().create_run(self.experiment_id(experiment), tags=every, run_name=name)
+        self.queue.opened(run.info.run_id)
+        return run.info.run_id, run
+
+    def param_of(self, run_id: str, name: str) -> str | None:
+        """Give the value of a run's parameter, if the store has it and says so in a moment."""
+        queue = self.queue
+        if self.is_embedded and (found := fast_search.param(self._config.state / embedded.DATABASE, run_id, name)):
+            return found.value
+        real = queue.ids.real(run_id)
+        if not real or not queue.is_well:
+            return None
+        with impatient.for_seconds(_MOMENT):
+            try:
+                value: str | None = self.connect().get_run(real).data.params.get(name)
+            except Exception as error:
+                # The queue will find out as well; what the store refuses then is told by status.
+                queue.note_failure(translate(error))
+                return None
+        return value
+
     @answers
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Set tags of a run, in the place of those of the same names."""
         for key, value in tags.items():
-            self.client.set_tag(run_id, key, value)
+            if self.is_remote:
+                self.queue.tag(run_id, key, value)
+            else:
+                self.client.set_tag(run_id, key, value)
+        self._moment()
+
+    @answers
+    def add_dataset(self, run_id: str, described: Mapping[str, Any]) -> None:
+        """Note a dataset that a run reads.
+
+        Args:
+            run_id: The run.
+            described: ``dataset``, the fields of MLflow's entity, and ``tags``.
+        """
+        self.queue.dataset(run_id, described)
+        self._moment()
 
     @answers
     def put_artifact(self, run_id: str, path: Path, folder: str = "") -> None:
@@ -319,6 +406,10 @@ class Tracking:
                 raise UsageError(
                     f"{path.name or path} holds this workspace's own state, {STATE}/", "name a folder inside, or files"
                 )
+        if self.is_remote:
+            self.queue.file(run_id, path, folder)
+            self._moment()
+        elif path.is_dir():
             self.client.log_artifacts(run_id, str(path), folder or path.name)
         else:
             self.client.log_artifact(run_id, str(path), folder or None)
@@ -326,7 +417,16 @@ class Tracking:
     @answers
     def put_text(self, run_id: str, text: str, name: str) -> None:
         """Keep a text among a run's artifacts."""
-        self.client.log_text(run_id, text, name)
+        if self.is_remote:
+            self.queue.text(run_id, name, text)
+            self._moment()
+        else:
+            self.client.log_text(run_id, text, name)
+
+    def _moment(self) -> None:
+        """Let a store that is well take what was accepted, so that whoever reads it next finds it there."""
+        if self.queue.is_well:
+            self.queue.settle(_MOMENT)
 
     @answers
     def status_of(self, run_id: str) -> str:
@@ -356,6 +456,18 @@ class Tracking:
             variables |= {"MLFLOW_RUN_ID": run_id, RUN_VARIABLE: run_id, "MLFLOW_EXPERIMENT_ID": experiment}
         return variables
 
+    def recover(self) -> None:
+        """Deliver what dead processes have left, and end their runs; nothing where there is nothing of that kind.
+
+        What they left for another store, which the workspace had before, goes there.
+        """
+        for shown in self.queue.left_by_the_dead():
+            if shown == self._queue_name:
+                self.queue.settle()
+            elif "***" not in shown:  # without its password it can't be opened: `status` tells of it
+                uri = None if shown == EMBEDDED else shown
+                Tracking(replace(self._config, tracking_uri=uri), self._prepare).queue.settle()
+
     def use_here(self) -> None:
         """Make this store the one that plain ``mlflow.*`` calls of this process use.
 
@@ -363,7 +475,10 @@ class Tracking:
             StoreError: The store can't be opened.
         """
         mlflow = mlflow_module()
-        _ = self.client
+        if self.is_remote:
+            self.check_driver()
+        else:
+            self.connect()
         if mlflow.get_tracking_uri() == self.uri:
             return
         before = os.environ.get("MLFLOW_TRACKING_URI")

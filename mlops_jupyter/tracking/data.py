@@ -19,8 +19,8 @@ from mlops_jupyter.tracking import mlflow_module
 ROLES = ("train", "test", "holdout")
 
 
-def write_data(data: Any, name: str, role: str | None) -> str:
-    """Log data as an input of MLflow's active run.
+def describe(data: Any, name: str, role: str | None) -> dict[str, Any]:
+    """Say what data is, as an MLflow dataset that a run reads.
 
     Args:
         data: A pandas frame or series, a numpy array, an Arrow table, or the path of a file or folder.
@@ -28,7 +28,7 @@ def write_data(data: Any, name: str, role: str | None) -> str:
         role: ``train``, ``test``, ``holdout`` or None.
 
     Returns:
-        Our digest.
+        ``dataset``, the fields of MLflow's entity, with our digest, and ``tags`` of the run's input.
 
     Raises:
         ValueRefused: It is no data.
@@ -43,8 +43,9 @@ def write_data(data: Any, name: str, role: str | None) -> str:
         # MLflow warns of integer columns without missing values at every schema it infers.
         warnings.simplefilter("ignore")
         dataset = _dataset(mlflow, data, name, digest)
-        mlflow.log_input(dataset, context=role, tags={"mlops.digest": digest})
-    return digest
+        said = dataset.to_dict()
+    fields = {key: said.get(key) for key in ("name", "digest", "source_type", "source", "schema", "profile")}
+    return {"dataset": fields, "tags": {"mlops.digest": digest} | ({"mlflow.data.context": role} if role else {})}
 
 
 def _dataset(mlflow: Any, data: Any, name: str, digest: str) -> Any:

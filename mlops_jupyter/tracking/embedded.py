@@ -17,9 +17,10 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from mlops_jupyter.config import STATE, sqlite_path, sqlite_uri
+from mlops_jupyter.config import STATE
 from mlops_jupyter.errors import StoreError
 from mlops_jupyter.tracking import mlflow_module
+from mlops_jupyter.uris import sqlite_path, sqlite_uri
 
 DATABASE = "mlflow.db"
 ARTIFACTS = "artifacts"

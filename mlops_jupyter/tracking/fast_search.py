@@ -52,6 +52,13 @@ class _Order:
     join: _Clause = _Clause("")
 
 
+@dataclass(frozen=True)
+class Param:
+    """What the store says of a parameter; None where it has none of that name."""
+
+    value: str | None
+
+
 def run_ids(
     database: Path, experiments: Sequence[str], filter_string: str, order: Sequence[str], limit: int
 ) -> list[str] | None:
@@ -80,16 +87,33 @@ def run_ids(
     sql += f" WHERE {' AND '.join(each.sql for each in conditions)}"
     sql += f" ORDER BY {', '.join([*ranks, 'r.run_uuid'])} LIMIT ?"
     values = [value for each in (*(known.join for known in orders), *conditions) for value in each.values]
-    return _asked(database, sql, [*values, limit])
+    found = _rows(database, sql, [*values, limit])
+    return None if found is None else [str(run_id) for (run_id,) in found]
 
 
-def _asked(database: Path, sql: str, values: Sequence[Any]) -> list[str] | None:
+def param(database: Path, run_id: str, name: str) -> Param | None:
+    """Look for a parameter of a run.
+
+    Args:
+        database: The embedded store's file.
+        run_id: The run.
+        name: The parameter.
+
+    Returns:
+        What the store says; None where MLflow has to be asked.
+    """
+    found = _rows(database, "SELECT value FROM params WHERE run_uuid = ? AND key = ?", [run_id, name])
+    return None if found is None else Param(str(found[0][0]) if found else None)
+
+
+def _rows(database: Path, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]] | None:
+    """Ask the database; None where its schema is not one that was known when this was written."""
     try:
         with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=20)) as connection:
             found = connection.execute("SELECT version_num FROM alembic_version").fetchall()
             if {revision for (revision,) in found} - REVISIONS or not found:
                 return None
-            return [run_id for (run_id,) in connection.execute(sql, values)]
+            return list(connection.execute(sql, values))
     except (sqlite3.Error, OverflowError):
         # Whatever it is, numbers that SQLite can't hold included: MLflow's own way is tried next, and tells it.
         return None

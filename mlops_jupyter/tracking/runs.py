@@ -2,112 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
 
 from mlops_jupyter.commands import Completes, Option, command
-from mlops_jupyter.display import (
-    Block,
-    Code,
-    Grid,
-    Heading,
-    Note,
-    Shown,
-    Table,
-    seconds_text,
-    time_text,
-)
+from mlops_jupyter.display import Block, Grid, Table, seconds_text
 from mlops_jupyter.errors import AmbiguousError, MlopsError, NotFoundError, UsageError
-from mlops_jupyter.tracking.client import Tracking, answers
-from mlops_jupyter.tracking.records import (
-    CELL,
-    ENVIRONMENT,
-    GIT_COMMIT,
-    GIT_DIRTY,
-    SNAPSHOT,
-    Run,
-    iso,
-    short_references,
-)
+from mlops_jupyter.tracking.client import Tracking
+from mlops_jupyter.tracking.comparison import Comparison, compared
+from mlops_jupyter.tracking.patience import answers
+from mlops_jupyter.tracking.records import Run, iso
 
 CELL_SOURCE = "mlops/cell.py"
 _MOST_IDS = 500
 _FIRST = "put %%mlops run on top of a cell, or type `mlops demo DIR`"
-
-
-@dataclass(frozen=True, repr=False)
-class Comparison(Shown):
-    """Runs side by side."""
-
-    runs: tuple[Mapping[str, Any], ...]
-    differences: Mapping[str, Any]
-    curves: Mapping[str, Sequence[Sequence[tuple[int, float]]]]
-
-    def to_json(self) -> Any:
-        """Give runs, what differs, and the metrics' series."""
-        return {
-            "runs": [dict(run) for run in self.runs],
-            "differences": dict(self.differences),
-            "curves": dict(self.curves),
-        }
-
-    def blocks(self) -> Sequence[Block]:
-        """Give the facts, the differences first."""
-        labels = [str(run["name"]) for run in self.runs]
-        blocks: list[Block] = [Heading(" and ".join(labels) if len(labels) > 1 else labels[0])]
-        for kind in ("metrics", "params"):
-            names = sorted({name for run in self.runs for name in run[kind]})
-            differing = set(self.differences[kind])
-            names.sort(key=lambda name, differing=differing: (name not in differing, name))  # type: ignore[misc]
-            shown = [short_references(run[kind]) if kind == "params" else run[kind] for run in self.runs]
-            facts = [(name, [values.get(name) for values in shown]) for name in names]
-            if facts:
-                blocks.append(self._grid(kind, facts, differing))
-        facts = self._facts()
-        differing = {name for name, values in facts if len(self.runs) > 1 and len(set(values)) > 1}
-        facts.sort(key=lambda fact: fact[0] not in differing)
-        blocks.append(self._grid("run", facts, differing))
-        blocks += self._code()
-        if len(self.runs) > 1 and not any(self.differences.values()):
-            blocks.append(Note("no differences"))
-        return blocks
-
-    def _facts(self) -> list[tuple[str, list[Any]]]:
-        short = {"environment": 12, "git_commit": 10, "run_id": 12}
-        keys = ("run_id", "status", "started", "notebook", "git_commit", "environment", "snapshot")
-        rows = [(key, [_cut(run[key], short.get(key)) or "–" for run in self.runs]) for key in keys]
-        rows[2] = ("started", [time_text(run["started"]) for run in self.runs])
-        rows.insert(3, ("took", [seconds_text(run["seconds"]) for run in self.runs]))
-        rows.append(("data", [", ".join(str(d["name"]) for d in run["data"]) for run in self.runs]))
-        rows.append(("models", [", ".join(str(m["name"]) for m in run["models"]) for run in self.runs]))
-        return [(key, values) for key, values in rows if any(value not in ("", "–") for value in values)]
-
-    def _grid(self, title: str, facts: Sequence[tuple[str, list[Any]]], differing: set[str]) -> Grid:
-        columns = {"": title} | {str(i): _label(run) for i, run in enumerate(self.runs)}
-        rows = [{"": name} | {str(i): value for i, value in enumerate(values)} for name, values in facts]
-        marked = frozenset(i for i, (name, _) in enumerate(facts) if name in differing)
-        return Grid(columns, rows, marked=marked)
-
-    def _code(self) -> list[Block]:
-        sources = [run["source"] for run in self.runs]
-        if len(self.runs) > 1 and not self.differences["source"]:
-            return []
-        return [
-            Code(source, f"cell of {run['name']}") for source, run in zip(sources, self.runs, strict=True) if source
-        ]
-
-
-def _cut(value: Any, length: int | None) -> Any:
-    return value[:length] if length and isinstance(value, str) else value
-
-
-def _label(run: Mapping[str, Any]) -> str:
-    return str(run["name"])
 
 
 class Runs:
@@ -272,6 +183,9 @@ class Runs:
             except NotFoundError:
                 return []
         if re.fullmatch(r"[0-9a-f]{6,31}", ref):
+            local = self._tracking.queue.ids.matching(ref)
+            if local:
+                return [self.get(run_id) for run_id in local]
             return self.find(f"attributes.run_id LIKE '{ref}%'", limit=9)
         return []
 
@@ -291,7 +205,7 @@ class Runs:
             NotFoundError: There is none.
         """
         client = self._tracking.client
-        run = client.get_run(run_id)
+        run = client.get_run(self._tracking.store_id(run_id))
         experiment = client.get_experiment(run.info.experiment_id)
         return _record(run, {experiment.experiment_id: experiment.name})
 
@@ -313,26 +227,7 @@ class Runs:
             mlops compare @last baseline
         """
         found = [self.resolve(ref) for ref in runs]
-        details = tuple(self._details(run) for run in found)
-        return Comparison(details, _differences(details), self._curves(found))
-
-    @answers
-    def _details(self, run: Run) -> dict[str, Any]:
-        tags = run.tags
-        return run.row() | {
-            "tags": {key: value for key, value in tags.items() if not key.startswith("mlflow.")},
-            "cell": tags.get(CELL),
-            "source": self.text(run, CELL_SOURCE),
-            "git_commit": tags.get(GIT_COMMIT),
-            "git_dirty": tags[GIT_DIRTY] == "true" if GIT_DIRTY in tags else None,
-            "environment": tags.get(ENVIRONMENT),
-            "snapshot": tags.get(SNAPSHOT),
-            "data": [dict(item) for item in run.data],
-            "models": [
-                {"name": model.name, "model_id": model.model_id}
-                for model in map(self._tracking.client.get_logged_model, run.model_ids)
-            ],
-        }
+        return compared(self._tracking, found, lambda run: self.text(run, CELL_SOURCE))
 
     def text(self, run: Run, name: str) -> str | None:
         """Give a text among a run's artifacts, or None where there is none."""
@@ -348,21 +243,6 @@ class Runs:
         with tempfile.TemporaryDirectory() as place:
             local = self._tracking.client.download_artifacts(run.run_id, name, place)
             return Path(local).read_text("utf-8", "replace")
-
-    @answers
-    def _curves(self, runs: Sequence[Run]) -> dict[str, list[list[tuple[int, float]]]]:
-        curves = {}
-        for name in sorted({name for run in runs for name in run.metrics}):
-            series = [self._series(run, name) for run in runs]
-            if any(len(points) > 1 for points in series):
-                curves[name] = series
-        return curves
-
-    def _series(self, run: Run, metric: str) -> list[tuple[int, float]]:
-        if metric not in run.metrics:
-            return []
-        points = self._tracking.client.get_metric_history(run.run_id, metric)
-        return sorted((point.step, point.value) for point in points if point.value == point.value)
 
 
 @answers
@@ -426,20 +306,6 @@ def _commonest(rows: Sequence[Mapping[str, Any]], kind: str, most: int) -> list[
         for name in row[kind]:
             counts[name] = counts.get(name, 0) + 1
     return sorted(counts, key=lambda name: -counts[name])[:most]
-
-
-def _differences(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    def differ(values: Sequence[Any]) -> bool:
-        return len({json.dumps(value, sort_keys=True, default=str) for value in values}) > 1
-
-    result: dict[str, Any] = {}
-    for kind in ("params", "metrics"):
-        names = sorted({name for run in runs for name in run[kind]})
-        result[kind] = [n for n in names if differ([run[kind].get(n) for run in runs])]
-    for key in ("source", "environment", "data"):
-        result[key] = differ([run[key] for run in runs])
-    result["git"] = differ([[run["git_commit"], run["git_dirty"]] for run in runs])
-    return result
 
 
 def _record(run: Any, experiments: Mapping[str, str]) -> Run:

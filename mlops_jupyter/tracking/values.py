@@ -36,6 +36,27 @@ def as_metric(name: str, value: object) -> float:
         ) from error
 
 
+def as_step(name: str, step: object) -> int:
+    """Give the step of a metric's point as a whole number, or refuse it.
+
+    Args:
+        name: The metric, for the message.
+        step: A whole number of 64 bits; numpy's too.
+
+    Raises:
+        ValueRefused: It is none.
+    """
+    if type(step) is int:
+        number = step
+    elif isinstance(step, bool) or not hasattr(step, "__index__"):
+        raise ValueRefused(f"step {step!r} of metric {name!r} is no whole number", "give 0, 1, 2, …")
+    else:
+        number = step.__index__()
+    if not -(2**63) <= number < 2**63:
+        raise ValueRefused(f"step {number} of metric {name!r} has more than 64 bits", "give 0, 1, 2, …")
+    return number
+
+
 def as_scalar(kind: str, name: str, value: object) -> str | int | float | bool | None:
     """Give the value of a param or a tag as Python has it, or refuse it.
 

@@ -6,7 +6,8 @@ import re
 from typing import Any
 
 from mlops_jupyter.errors import NotFoundError, UsageError, ValueRefused
-from mlops_jupyter.tracking.client import Tracking, answers
+from mlops_jupyter.tracking.client import Tracking
+from mlops_jupyter.tracking.patience import answers
 from mlops_jupyter.tracking.records import Version, iso
 
 _ALIAS = re.compile(r"[A-Za-z0-9_.-]{1,255}")

@@ -9,14 +9,18 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "surfaces"))
+
+from driving import write_notebook
+
 from browser.lab import THEMES, Lab, Screen
-from browser.project import write_notebook
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 

@@ -10,6 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "surfaces"))
+
+from driving import ONE_STEP, write_step
+
 HOSTILE = '<img src="x" onerror="window.hacked = true"><b>bold</b>'
 CELL = "%%mlops run --name baseline --param depth=3\nclf.fit(X, y)"
 
@@ -27,37 +31,7 @@ models = "*"
 alias = "reviewed"
 approvals = {count = 1}
 """
-PIPELINE = """name: nightly
-params: {depth: 3}
-steps:
-  train:
-    notebook: train.ipynb
-    params: {depth: "${params.depth}"}
-    outputs: [doubled]
-"""
-
-
-def write_notebook(path: Path, *cells: str, parameters: str | None = None) -> None:
-    """Write a notebook of code cells; the parameters cell, if there is one, comes first."""
-    sources = [*([] if parameters is None else [parameters]), *cells]
-    document = {
-        "cells": [
-            {
-                "cell_type": "code",
-                "id": f"cell-{at}",
-                "metadata": {"tags": ["parameters"]} if parameters is not None and at == 0 else {},
-                "source": source,
-                "outputs": [],
-                "execution_count": None,
-            }
-            for at, source in enumerate(sources)
-        ],
-        "metadata": {"kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3 (ipykernel)"}},
-        "nbformat": 4,
-        "nbformat_minor": 5,
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(document), "utf-8")
+PIPELINE = "name: nightly\n" + ONE_STEP
 
 
 def fitted(depth: int) -> tuple[Any, Any]:
@@ -100,9 +74,7 @@ def prepare(root: Path) -> dict[str, Any]:
     held = {"depth": 3, "label": HOSTILE, "rows": rows}
     environment = {"python": "3", "packages": {}}
     taken = workspace.snapshots.take(held, name=HOSTILE, message=HOSTILE, environment=environment, git={})
-    write_notebook(
-        root / "train.ipynb", "from mlops_jupyter import output\noutput('doubled', depth * 2)", parameters="depth = 1"
-    )
+    write_step(root)
     (root / "pipeline.yaml").write_text(PIPELINE, "utf-8")
     ran = workspace.pipelines.run(root / "pipeline.yaml")
     assert ran.to_json()["state"] == "succeeded", ran

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from driving import write_notebook
 from playwright.sync_api import Browser, expect
 
 from browser.lab import THEMES, Lab, Screen
-from browser.project import write_notebook
 
 pytestmark = pytest.mark.skipif("MLOPS_SCREENSHOTS" not in os.environ, reason="set MLOPS_SCREENSHOTS=1 to take them")
 
@@ -33,7 +33,8 @@ clf = DecisionTreeClassifier(max_depth=3, random_state=0).fit(X[:400], y[:400])
 
 BEFORE = """
 from pathlib import Path
-from project import PIPELINE, fitted, write_notebook
+from project import PIPELINE, fitted
+from driving import write_notebook
 from mlops_jupyter import Workspace, log_metric, log_model
 root = Path.cwd()
 (root / "mlops.toml").write_text('[tracking]\\nexperiment = "churn"\\n')

@@ -12,7 +12,7 @@ from driving import mlops, write_notebook
 
 from mlops_jupyter import Workspace, config, log_metric, log_model, log_param
 from mlops_jupyter.errors import ConfigError, DefinitionError, IntegrityError, UsageError, ValueRefused
-from mlops_jupyter.tracking import active
+from mlops_jupyter.tracking import log
 
 
 def settings(folder: Path, text: str) -> Path:
@@ -34,7 +34,7 @@ def test_a_workspace_may_have_any_name(tmp_path, monkeypatch, name):
     (root / "kept.txt").write_text("kept")
     with workspace.run("here") as run:
         log_metric("m", 1)
-        active.log_artifact(root / "kept.txt")
+        log.log_artifact(root / "kept.txt")
     assert [row["run_id"] for row in Workspace.open(root).runs.search().rows] == [run.run_id]
     assert (root / ".mlops" / "mlflow.db").stat().st_size
     assert list((root / ".mlops" / "artifacts").rglob("kept.txt"))
@@ -44,9 +44,9 @@ def test_a_workspace_may_have_any_name(tmp_path, monkeypatch, name):
 def test_the_workspace_is_no_artifact_of_itself(workspace):
     """A folder that holds the store would be copied into itself without end."""
     with workspace.run("self"), pytest.raises(UsageError, match=r"\.mlops"):
-        active.log_artifact(workspace.root)
+        log.log_artifact(workspace.root)
     with workspace.run("own"), pytest.raises(UsageError, match=r"\.mlops"):
-        active.log_artifact(workspace.root / ".mlops" / "artifacts")
+        log.log_artifact(workspace.root / ".mlops" / "artifacts")
 
 
 def test_a_working_directory_that_is_gone_is_named(tmp_path):

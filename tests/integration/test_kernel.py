@@ -40,13 +40,6 @@ def kernel(root: Path) -> Iterator[Notebook]:
 
 
 @pytest.fixture
-def notebook(kernel: Notebook) -> Iterator[Notebook]:
-    """Give the kernel; whatever run a test has left open is ended, so that the next one begins clean."""
-    yield kernel
-    kernel.run("import mlflow\nwhile mlflow.active_run(): get_ipython().run_line_magic('mlops', 'end')")
-
-
-@pytest.fixture
 def workspace(root: Path) -> Workspace:
     """Give the kernel's workspace, as another process sees it."""
     return Workspace.open(root)

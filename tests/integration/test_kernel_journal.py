@@ -32,13 +32,6 @@ def kernel(root: Path) -> Iterator[Notebook]:
 
 
 @pytest.fixture
-def notebook(kernel: Notebook) -> Iterator[Notebook]:
-    """Give the kernel; whatever a test has left open is ended."""
-    yield kernel
-    kernel.run("import mlflow\nwhile mlflow.active_run(): get_ipython().run_line_magic('mlops', 'end')")
-
-
-@pytest.fixture
 def workspace(root: Path) -> Workspace:
     return Workspace.open(root)
 
@@ -178,13 +171,13 @@ def test_a_snapshot_that_fails_leaves_no_run_open(notebook, workspace):
 def test_a_traceback_that_cannot_be_kept_leaves_no_run_open(notebook, workspace):
     """When the store takes no traceback the run is FAILED all the same, and the cell's own error is what is shown."""
     notebook.good(
-        "from mlops_jupyter.tracking.client import Tracking\nput_text = Tracking.put_text\n"
-        "def fail(self, run_id, text, name):\n"
+        "from mlops_jupyter.tracking.queue.queue import Queue\ntext = Queue.text\n"
+        "def fail(self, run_id, name, said):\n"
         "    if 'traceback' in name: raise OSError(28, 'No space left on device')\n"
-        "    return put_text(self, run_id, text, name)\nTracking.put_text = fail"
+        "    return text(self, run_id, name, said)\nQueue.text = fail"
     )
     done = notebook.run("%%mlops run --name untraced\n1 / 0")
-    notebook.good("Tracking.put_text = put_text")
+    notebook.good("Queue.text = text")
     assert done.ename == "ZeroDivisionError"
     assert "No space left" in done.text
     assert workspace.runs.resolve("untraced").status == "FAILED"

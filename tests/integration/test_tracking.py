@@ -25,7 +25,7 @@ from mlops_jupyter.errors import (
     UsageError,
     ValueRefused,
 )
-from mlops_jupyter.tracking import active
+from mlops_jupyter.tracking import active, log
 
 
 def make(workspace: Workspace, name: str, **metrics: float) -> str:
@@ -344,9 +344,9 @@ def test_texts_and_files_come_back(workspace, tmp_path):
     (tmp_path / "folder" / "note.txt").write_text("kept ☃")
     with workspace.run("files") as run:
         run.tracking.put_text(run.run_id, "text ☃", "deep/er/text.txt")
-        active.log_artifact(tmp_path / "folder")
+        log.log_artifact(tmp_path / "folder")
         with pytest.raises(UsageError):
-            active.log_artifact(tmp_path / "nothing")
+            log.log_artifact(tmp_path / "nothing")
     found = workspace.runs.resolve("@last")
     assert workspace.runs.text(found, "deep/er/text.txt") == "text ☃"
     assert workspace.runs.text(found, "folder/note.txt") == "kept ☃"

@@ -21,6 +21,14 @@ from jupyter_client.manager import KernelManager
 
 TOKEN = "the-token-of-this-test"
 _BIN = Path(sys.executable).parent
+# A pipeline without its name, whose notebook `write_step` writes.
+ONE_STEP = """params: {depth: 3}
+steps:
+  train:
+    notebook: train.ipynb
+    params: {depth: "${params.depth}"}
+    outputs: [doubled]
+"""
 
 
 def until(question: Callable[[], Any], what: str, seconds: float = 60) -> Any:
@@ -316,22 +324,30 @@ def python(code: str, cwd: Path, **more: str) -> str:
 
 
 def write_notebook(path: Path, *cells: str, parameters: str | None = None) -> None:
-    """Write a notebook of code cells, the parameters cell first."""
+    """Write a notebook of code cells; the parameters cell, if there is one, comes first."""
     sources = [*([parameters] if parameters is not None else []), *cells]
     document = {
         "cells": [
             {
                 "cell_type": "code",
                 "id": f"cell-{n}",
-                "metadata": {"tags": ["parameters"] if parameters is not None and n == 0 else []},
+                "metadata": {"tags": ["parameters"]} if parameters is not None and n == 0 else {},
                 "source": source,
                 "outputs": [],
                 "execution_count": None,
             }
             for n, source in enumerate(sources)
         ],
-        "metadata": {"kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"}},
+        "metadata": {"kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3 (ipykernel)"}},
         "nbformat": 4,
         "nbformat_minor": 5,
     }
-    path.write_text(json.dumps(document))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document), "utf-8")
+
+
+def write_step(folder: Path) -> None:
+    """Write the notebook of the one step of ``ONE_STEP``."""
+    write_notebook(
+        folder / "train.ipynb", "from mlops_jupyter import output\noutput('doubled', depth * 2)", parameters="depth = 1"
+    )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from driving import write_notebook
+from driving import ONE_STEP, write_step
 
 from mlops_jupyter import Workspace, log_data, log_metric, log_model, log_param
 from mlops_jupyter.actor import Actor
@@ -25,14 +25,7 @@ models = "churn"
 alias = "reviewed"
 approvals = {count = 1}
 """
-PIPELINE = """name: small
-params: {depth: 3}
-steps:
-  train:
-    notebook: train.ipynb
-    params: {depth: "${params.depth}"}
-    outputs: [doubled]
-"""
+PIPELINE = "name: small\n" + ONE_STEP
 
 
 def fitted() -> Any:
@@ -61,9 +54,7 @@ def prepare(root: Path) -> Prepared:
     root.mkdir(parents=True, exist_ok=True)
     (root / "mlops.toml").write_text(TOML)
     (root / "pipeline.yaml").write_text(PIPELINE)
-    write_notebook(
-        root / "train.ipynb", "from mlops_jupyter import output\noutput('doubled', depth * 2)", parameters="depth = 1"
-    )
+    write_step(root)
     ann = Workspace.open(root, actor=Actor("ann"))
     runs = {}
     for name, auc in (("base", 0.7), ("tuned", 0.8), ("refined", 0.9)):

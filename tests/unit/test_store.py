@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_jupyter.errors import IntegrityError, NotFoundError, StoreError
-from mlops_jupyter.store import LocalFolder, MemoryFolder, ObjectStore, key_of, write_whole
+from mlops_jupyter.files import write_whole
+from mlops_jupyter.store import LocalFolder, MemoryFolder, ObjectStore, key_of
 
 PLACES: dict[str, Callable[[Path], ObjectStore]] = {
     "local": lambda path: ObjectStore.open(path / "objects"),

@@ -137,11 +137,11 @@ def test_a_model_is_logged_once_and_its_id_is_in_the_entry(in_step, monkeypatch)
     """A model that the notebook has logged is not logged again; one that it has not is."""
     logged = types.SimpleNamespace(model_id="m-1", uri="models:/m-1", name="model")
     calls = []
-    fake = types.ModuleType("active")  # stands in for the room that speaks to MLflow
+    fake = types.ModuleType("log")  # stands in for the room that speaks to MLflow
     fake.find_logged = lambda model: logged if calls else None
     fake.log_model = lambda model, name: calls.append(name) or logged
-    monkeypatch.setitem(sys.modules, "mlops_jupyter.tracking.active", fake)
-    monkeypatch.setattr("mlops_jupyter.tracking.active", fake, raising=False)
+    monkeypatch.setitem(sys.modules, "mlops_jupyter.tracking.log", fake)
+    monkeypatch.setattr("mlops_jupyter.tracking.log", fake, raising=False)
     monkeypatch.setenv("MLFLOW_RUN_ID", "r")
     model = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
     output("best", model)
@@ -152,11 +152,11 @@ def test_a_model_is_logged_once_and_its_id_is_in_the_entry(in_step, monkeypatch)
 
 def test_a_model_that_can_not_be_logged_is_kept_and_told(in_step, monkeypatch, capsys):
     """MLflow's refusal is no reason to lose the value; it is said, and kept for who wants to register it."""
-    fake = types.ModuleType("active")  # stands in for the room that speaks to MLflow
+    fake = types.ModuleType("log")  # stands in for the room that speaks to MLflow
     fake.find_logged = lambda model: None
     fake.log_model = lambda model, name: 1 / 0
-    monkeypatch.setattr("mlops_jupyter.tracking.active", fake, raising=False)
-    monkeypatch.setitem(sys.modules, "mlops_jupyter.tracking.active", fake)
+    monkeypatch.setattr("mlops_jupyter.tracking.log", fake, raising=False)
+    monkeypatch.setitem(sys.modules, "mlops_jupyter.tracking.log", fake)
     monkeypatch.setenv("MLFLOW_RUN_ID", "r")
     reference = output("best", LogisticRegression().fit([[0.0], [1.0]], [0, 1]))
     assert "ZeroDivisionError" in capsys.readouterr().err

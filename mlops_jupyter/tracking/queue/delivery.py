@@ -1,0 +1,341 @@
+"""Brings entries to MLflow: merged into batches, created once, and what is refused for good put aside."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from mlops_jupyter.errors import DeniedError, MlopsError, translate
+from mlops_jupyter.tracking.patience import impatient
+from mlops_jupyter.tracking.queue.entries import (
+    BEGIN,
+    CLOSED,
+    END,
+    FILE,
+    INPUT,
+    METRIC,
+    OPEN,
+    PARAM,
+    STORE,
+    TAG,
+    TEXT,
+    Entry,
+)
+from mlops_jupyter.tracking.queue.local_ids import LOCAL_ID, LocalIds, Refused, Waiting
+
+#: MLflow's limits for one ``log_batch``.
+MOST, MOST_PARAMS, MOST_TAGS = 1000, 100, 100
+_VALUES = (METRIC, PARAM, TAG)
+# So many failures in a row of one batch, while the store answers otherwise, and it is looked at entry by entry.
+_PATIENCE = 5
+# How long a server may take for one call, in seconds.
+_LONGEST = 30
+# A run that was created so soon after it began was waited for, in milliseconds.
+_AT_ONCE = 1500
+_DATABASE_AWAY = re.compile(r"OperationalError|InterfaceError|PendingRollback|\.InternalError|\.DatabaseError")
+
+
+class Store(Protocol):
+    """What delivery needs of the tracking store."""
+
+    def connect(self) -> Any:
+        """Give MLflow's client."""
+
+    def check_reachable(self) -> None:
+        """Ask in a moment whether it is there at all."""
+
+    def experiment_id(self, name: str | None = None) -> str:
+        """Give an experiment's id, making it when there is none of that name."""
+
+
+class Batch:
+    """Entries of one run that go to the store in one call."""
+
+    def __init__(self, run: str, entries: Iterable[Entry] = ()) -> None:
+        self.run = run
+        self.entries = list(entries)
+        self._named: dict[tuple[str, str], Entry] = {}
+        self._counts = dict.fromkeys(_VALUES, 0)
+
+    def takes(self, entry: Entry) -> bool:
+        """Tell whether one more fits in; a second value of a param does not, so that the first one holds."""
+        if len(self.entries) >= MOST or (entry.kind != METRIC and (entry.kind, entry.values[0]) in self._named):
+            return False
+        limit = {METRIC: MOST, PARAM: MOST_PARAMS, TAG: MOST_TAGS}[entry.kind]
+        return self._counts[entry.kind] < limit
+
+    def add(self, entry: Entry) -> None:
+        """Put one more in."""
+        self.entries.append(entry)
+        self._counts[entry.kind] += 1
+        if entry.kind != METRIC:
+            self._named[entry.kind, entry.values[0]] = entry
+
+
+def batches(entries: Iterable[Entry]) -> list[Batch]:
+    """Merge entries into as few calls as MLflow allows; of one run, nothing overtakes anything.
+
+    Args:
+        entries: In the order in which they were accepted.
+    """
+    made: list[Batch] = []
+    filling: dict[str, Batch] = {}
+    for entry in entries:
+        if entry.kind in (STORE, OPEN, CLOSED):
+            continue
+        if entry.kind not in _VALUES:
+            filling.pop(entry.run, None)
+            made.append(Batch(entry.run, [entry]))
+            continue
+        batch = filling.get(entry.run)
+        if batch is None or not batch.takes(entry):
+            batch = filling[entry.run] = Batch(entry.run)
+            made.append(batch)
+        batch.add(entry)
+    return made
+
+
+class Rejected:
+    """What the store will never take, with the reason, in ``queue/rejected/``.
+
+    Args:
+        folder: ``.mlops/queue/rejected``; made when it is first needed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def keep(self, entries: Sequence[Entry], reason: str) -> None:
+        """Put entries aside.
+
+        Raises:
+            OSError: They can't be written.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        when = datetime.now(UTC).isoformat(timespec="milliseconds")
+        lines = [json.dumps({"when": when, "reason": reason, "entry": entry.to_json()}) for entry in entries]
+        # In one call, since other processes append here as well.
+        with (self.folder / f"{when[:10]}.jsonl").open("ab", buffering=0) as file:
+            file.write(("\n".join(lines) + "\n").encode())
+            os.fsync(file.fileno())
+
+    def summary(self) -> dict[str, Any] | None:
+        """Give how many there are, the last reason, and where they lie; None where there are none."""
+        count, last = 0, ""
+        for path in sorted(self.folder.glob("*.jsonl")):
+            with path.open(encoding="utf-8") as file:
+                for line in file:
+                    count, last = count + 1, line
+        if not count:
+            return None
+        try:
+            reason = str(json.loads(last)["reason"])
+        except (ValueError, KeyError):
+            reason = "unknown"
+        return {"entries": count, "reason": reason, "folder": str(self.folder)}
+
+
+def is_for_good(error: BaseException) -> bool:
+    """Tell whether the store will say the same however often it is asked.
+
+    Args:
+        error: What MLflow, or what is below it, has raised.
+    """
+    if isinstance(error, MlopsError):
+        # A token may be renewed, and a run that another process has begun may be created yet.
+        return error.exit_code == 2 and not isinstance(error, DeniedError | Waiting)
+    code = str(getattr(error, "error_code", ""))
+    if code in ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "INVALID_STATE"):
+        return True
+    # A broken connection to a database arrives as a bad request, too.
+    return code == "BAD_REQUEST" and not _DATABASE_AWAY.search(str(error))
+
+
+class Delivery:
+    """Sends batches to one store.
+
+    Args:
+        store: The store.
+        ids: The ids of runs that were begun without it.
+        rejected: Takes what is refused for good.
+        files: Where files wait that belong to entries.
+    """
+
+    def __init__(self, store: Store, ids: LocalIds, rejected: Rejected, files: Path) -> None:
+        self._store = store
+        self._ids = ids
+        self._rejected = rejected
+        self._files = files
+        self._failures = 0
+        #: MLflow's entities of the runs that were created, by local id, for whoever waits for one.
+        self.created: dict[str, Any] = {}
+
+    def send(self, batch: Batch) -> None:
+        """Bring one batch to the store.
+
+        Raises:
+            MlopsError: The store is away, or not itself; the batch has to be sent again.
+        """
+        # Tried again by us, and not by MLflow, which would not let go for minutes.
+        with impatient.for_seconds(_LONGEST):
+            self._store.check_reachable()
+            try:
+                self._send(batch)
+            except Exception as error:
+                if not is_for_good(error) and not self._is_poison(batch, error):
+                    raise translate(error) from error
+                self._part(batch, error)
+        self._failures = 0
+
+    def _is_poison(self, batch: Batch, error: Exception) -> bool:
+        """Tell whether it is the batch that makes the store fail: it answers, and fails on this one again and again."""
+        self._failures += 1
+        if self._failures < _PATIENCE or batch.entries[0].kind == BEGIN or isinstance(error, OSError):
+            return False
+        try:
+            self._store.connect().get_run(self._ids.required(batch.run))
+        except Exception:
+            return False  # it does not answer: it is away, and what was raised first is told
+        return True
+
+    def _part(self, batch: Batch, error: Exception) -> None:
+        """Send the halves of what was refused, down to the entry that is at fault."""
+        entries = batch.entries
+        if len(entries) == 1 or isinstance(error, Refused) or self._is_gone(batch.run):
+            self._rejected.keep(entries, translate(error).message)
+            if entries[0].kind == BEGIN:
+                self._ids.refuse(batch.run, translate(error).message)
+            return
+        middle = len(entries) // 2
+        for half in (entries[:middle], entries[middle:]):
+            part = Batch(batch.run, half)
+            try:
+                self._send(part)
+            except Exception as problem:
+                if not is_for_good(problem) and is_for_good(error):
+                    raise translate(problem) from problem
+                self._part(part, problem)
+
+    def _is_gone(self, run: str) -> bool:
+        try:
+            return bool(self._store.connect().get_run(self._ids.required(run)).info.lifecycle_stage == "deleted")
+        except Exception as error:
+            if is_for_good(error):
+                return True
+            raise translate(error) from error
+
+    def _send(self, batch: Batch) -> None:
+        first = batch.entries[0]
+        if first.kind == BEGIN:
+            self._begin(first)
+            return
+        client, run = self._store.connect(), self._ids.required(batch.run)
+        if first.kind == END:
+            _end(client, run, *first.values)
+        elif first.kind == TEXT:
+            name, text = first.values
+            client.log_text(run, text, name)
+        elif first.kind == FILE:
+            self._file(client, run, *first.values)
+        elif first.kind == INPUT:
+            client.log_inputs(run, datasets=[_dataset_input(first.values[0])])
+        else:
+            self._values(client, run, batch.entries)
+
+    def _values(self, client: Any, run: str, entries: Sequence[Entry]) -> None:
+        from mlflow.entities import Metric, Param, RunTag
+
+        metrics, params, tags = [], [], []
+        for entry in entries:
+            if entry.kind == METRIC:
+                name, value, step, milliseconds = entry.values
+                metrics.append(Metric(name, float(value), milliseconds, step))
+            elif entry.kind == PARAM:
+                params.append(Param(*entry.values))
+            else:
+                tags.append(RunTag(*entry.values))
+        client.log_batch(run, metrics, params, tags)
+
+    def _begin(self, entry: Entry) -> None:
+        """Create a run, unless an earlier try has come through whose answer did not."""
+        asked: dict[str, Any] = entry.values[0]
+        if self._ids.real(entry.run):
+            return
+        client, experiment = self._store.connect(), self._store.experiment_id(asked["experiment"])
+        known = client.search_runs([experiment], f"tags.`{LOCAL_ID}` = '{entry.run}'", max_results=1)
+        if known:
+            self._ids.settle(entry.run, known[0].info.run_id)
+            return
+        tags = asked["tags"] | {LOCAL_ID: entry.run}
+        if asked["parent"]:
+            tags["mlflow.parentRunId"] = self._ids.required(asked["parent"])
+        run = client.create_run(experiment, start_time=asked["start"], tags=tags, run_name=asked["name"])
+        at_once = now() - asked["start"] < _AT_ONCE
+        if at_once:
+            self.created[entry.run] = run
+        self._ids.settle(entry.run, run.info.run_id)
+        if at_once:
+            with suppress(Exception):  # the tag says that the store was away, and it was not; no harm where it stays
+                client.delete_tag(run.info.run_id, LOCAL_ID)
+
+    def _file(self, client: Any, run: str, spooled: str, folder: str) -> None:
+        place = self._files / spooled
+        if not place.exists():
+            return  # delivered by one who died before it could be noted
+        for path in sorted(place.iterdir()):
+            if path.is_dir():
+                client.log_artifacts(run, str(path), "/".join(filter(None, (folder, path.name))))
+            else:
+                client.log_artifact(run, str(path), folder or None)
+        shutil.rmtree(place)
+
+    def kill(self, run: str, when: float) -> None:
+        """End the run of a process that is dead, unless it has ended.
+
+        Args:
+            run: The run's id.
+            when: When the process was last heard of, in seconds since 1970.
+
+        Raises:
+            MlopsError: The store is away.
+        """
+        try:
+            client, real = self._store.connect(), self._ids.required(run)
+            info = client.get_run(real).info
+            if info.status == "RUNNING":
+                client.set_terminated(real, "KILLED", max(int(when * 1000), info.start_time))
+        except Exception as error:
+            if not is_for_good(error):
+                raise translate(error) from error
+            # The run was deleted, or never could be created: there is nothing left to end.
+
+
+def _end(client: Any, run: str, status: str, milliseconds: int) -> None:
+    """End a run; KILLED takes along the children that are running: whoever began them is gone."""
+    client.set_terminated(run, status, milliseconds)
+    if status != "KILLED":
+        return
+    experiment = client.get_run(run).info.experiment_id
+    orphans = f"tags.`mlflow.parentRunId` = '{run}' and attributes.status = 'RUNNING'"
+    for child in client.search_runs([experiment], orphans, max_results=1000):
+        client.set_terminated(child.info.run_id, "KILLED", milliseconds)
+
+
+def _dataset_input(said: dict[str, Any]) -> Any:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    tags = [InputTag(name, value) for name, value in said["tags"].items()]
+    return DatasetInput(dataset=Dataset(**said["dataset"]), tags=tags)
+
+
+def now() -> int:
+    """Give the present time in milliseconds since 1970."""
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,439 @@
+""":class:`Queue`: accepts entries for one store, and has one thread that brings them there."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import threading
+import time
+import uuid
+import weakref
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlops_jupyter.errors import MlopsError, StoreError, translate
+from mlops_jupyter.tracking.queue.delivery import Delivery, Rejected, Store, now
+from mlops_jupyter.tracking.queue.entries import (
+    BEGIN,
+    CLOSED,
+    END,
+    FILE,
+    INPUT,
+    OPEN,
+    PARAM,
+    STORE,
+    TAG,
+    TEXT,
+    encode,
+    metric_line,
+    metric_prefix,
+)
+from mlops_jupyter.tracking.queue.journal import Delivered, Journal
+from mlops_jupyter.tracking.queue.local_ids import LocalIds
+from mlops_jupyter.tracking.queue.points import Times
+from mlops_jupyter.tracking.queue.round import Round
+
+FOLDER = "queue"
+#: How long metrics are gathered before they are sent, in seconds.
+GATHER = 0.5
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
+# For how long a store may get on with nothing before it is no longer waited for: a database that others write to takes
+# its time, and always ends; a server may hang.
+_PATIENCE_ALONE, _PATIENCE = 20.0, 5.0
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """What MLflow does not have yet.
+
+    Args:
+        entries: How many entries wait, of all processes.
+        rejected: What was refused for good: how many, the last reason, and the folder; None where nothing was.
+        problem: Why nothing goes through at present; empty where it does.
+    """
+
+    entries: int
+    rejected: Mapping[str, Any] | None
+    problem: str
+
+
+class Queue:
+    """The write-ahead queue of one workspace for one tracking store.
+
+    Args:
+        folder: ``.mlops/queue``.
+        shown_uri: The store's URI, as it may be written down.
+        store: The store.
+        prepare: Makes ``.mlops/``.
+        alone: Whether the store is a file that takes one writer at a time.
+    """
+
+    def __init__(self, folder: Path, shown_uri: str, store: Store, prepare: Callable[[], None], alone: bool) -> None:
+        self.folder = folder
+        self.ids = LocalIds(folder / "ids")
+        self._files = folder / "files"
+        self._header = encode(STORE, shown_uri)
+        self._prepare = prepare
+        self._patience = _PATIENCE_ALONE if alone else _PATIENCE
+        self._rejected = Rejected(folder / "rejected")
+        self._round = Round(folder, self._header, lambda: Delivery(store, self.ids, self._rejected, self._files), alone)
+        self._begin_anew()
+        _all.add(self)
+
+    def _begin_anew(self) -> None:
+        """Start without a journal and a thread: at first, and in a process that was forked off."""
+        self._turn = threading.RLock()
+        self._news = threading.Condition()
+        self._journal: Journal | None = None
+        self._thread: threading.Thread | None = None
+        self._open: dict[str, bytes] = {}
+        self._metrics: dict[tuple[str, str], tuple[str, Times]] = {}
+        self._params: dict[str, dict[str, str]] = {}
+        self._wanted = 0.0  # when the thread has to deliver: 0 for never, in the time of time.monotonic
+        self._asked = 0  # how often everything was asked to be delivered, and how often that was carried out
+        self._carried_out = 0
+        self._problem: MlopsError | None = None
+        self._is_gone = False
+        self._failures = 0
+        self._waiting = 0
+        self._is_trying = False
+
+    # What is accepted
+
+    def metric(self, run: str, name: str, value: float, step: int) -> None:
+        """Accept one point of a metric.
+
+        Args:
+            run: The run's id, the store's or a local one.
+            name: The metric; one that MLflow takes.
+            value: The number.
+            step: Its step.
+
+        Raises:
+            StoreError: The disk is full, or the workspace can't be written.
+        """
+        with self._turn:
+            known = self._metrics.get((run, name))
+            if known is None:
+                known = self._metrics[run, name] = (metric_prefix(run, name), Times())
+            self._put(metric_line(known[0], value, step, known[1].time_of(value, step)))
+        if not self._wanted:
+            self._wake(GATHER)
+
+    def param(self, run: str, name: str, text: str) -> None:
+        """Accept a parameter; see :meth:`metric`."""
+        with self._turn:
+            self._put(encode(PARAM, run, name, text))
+            self._params.setdefault(run, {})[name] = text
+        self._wake(0)
+
+    def param_of(self, run: str, name: str) -> str | None:
+        """Give the value of a parameter that this process has accepted."""
+        return self._params.get(run, {}).get(name)
+
+    def tag(self, run: str, name: str, text: str) -> None:
+        """Accept a tag; see :meth:`metric`."""
+        self._accept(TAG, run, name, text)
+
+    def text(self, run: str, artifact: str, text: str) -> None:
+        """Accept a text that is kept among the run's artifacts; see :meth:`metric`."""
+        self._accept(TEXT, run, artifact, text)
+
+    def dataset(self, run: str, said: Mapping[str, Any]) -> None:
+        """Accept a dataset that the run reads; see :meth:`metric`.
+
+        Args:
+            run: The run's id.
+            said: ``dataset``, the fields of MLflow's, and ``tags``.
+        """
+        self._accept(INPUT, run, said)
+
+    def file(self, run: str, path: Path, folder: str) -> None:
+        """Accept a file, or a folder, of which a copy is taken; see :meth:`metric`.
+
+        Args:
+            run: The run's id.
+            path: What to keep.
+            folder: Where among the run's artifacts.
+        """
+        self._ensure_folder()
+        spooled = uuid.uuid4().hex
+        aside = self._files / f".{spooled}.part"
+        try:
+            aside.mkdir(parents=True)
+            if path.is_dir():
+                shutil.copytree(path, aside / path.name)
+            else:
+                shutil.copy2(path, aside / path.name)
+            aside.rename(self._files / spooled)
+        except OSError as error:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise translate(error) from error
+        self._accept(FILE, run, spooled, folder)
+
+    def begin(self, asked: Mapping[str, Any], patience: float) -> tuple[str, Any]:
+        """Accept a run that the store is to create.
+
+        Args:
+            asked: ``experiment``, ``name``, ``parent``, ``tags`` and ``start``, in milliseconds since 1970.
+            patience: How long to wait for the store, in seconds.
+
+        Returns:
+            The store's id and MLflow's entity; the local id and None where the store does not answer in time.
+
+        Raises:
+            Refused: The store will never create it.
+        """
+        self._ensure_folder()
+        try:
+            run = self.ids.new()
+        except OSError as error:
+            raise translate(error) from error
+        with self._turn:
+            self._put(encode(BEGIN, run, asked))
+            self._open[run] = encode(OPEN, run)
+        self._wake(0)
+        until = time.monotonic() + patience
+        with self._news:
+            while not (real := self.ids.real(run)) and time.monotonic() < until:
+                if self._problem is not None and not self._is_trying:
+                    break
+                self._news.wait(0.01)
+        return (real, created) if (created := self._round.created(run)) is not None else (run, None)
+
+    def opened(self, run: str) -> None:
+        """Note that this process has begun a run: if it dies, the run ends KILLED."""
+        with self._turn:
+            line = encode(OPEN, run)
+            self._put(line)
+            self._open[run] = line
+
+    def closed(self, run: str) -> None:
+        """Note that a run has ended which this process answered for; the store knows already."""
+        with self._turn:
+            if self._open.pop(run, None) is not None:
+                self._put(encode(CLOSED, run))
+
+    def end(self, run: str, status: str) -> None:
+        """Accept the end of a run, now; see :meth:`metric`."""
+        with self._turn:
+            self._put(encode(END, run, status, now()))
+            self._open.pop(run, None)
+            self._params.pop(run, None)
+            for key in [key for key in self._metrics if key[0] == run]:
+                del self._metrics[key]
+        self._wake(0)
+
+    @property
+    def is_well(self) -> bool:
+        """Whether the store took what it was sent last."""
+        return self._problem is None
+
+    def require_well(self) -> None:
+        """Raise what keeps entries from being delivered, if anything does; they are kept all the same.
+
+        Raises:
+            MlopsError: The store is away, or full, or not the one that it was.
+        """
+        if self._problem is not None:
+            raise self._problem
+
+    def note_failure(self, problem: MlopsError) -> None:
+        """Note that the store did not answer to somebody else, so that nobody waits for it for a while."""
+        with self._news:
+            self._problem = problem
+        self._wake(_FIRST_PAUSE)
+
+    def turn(self) -> Any:
+        """Keep other processes from writing meanwhile, where the store takes one writer at a time."""
+        return self._round.turn()
+
+    def _accept(self, *values: Any) -> None:
+        with self._turn:
+            self._put(encode(*values))
+        self._wake(0)
+
+    def _put(self, line: bytes) -> None:
+        if self._is_gone:
+            raise self._gone()
+        try:
+            if self._journal is None:
+                self._ensure_folder()
+                self._journal = Journal(self.folder, self._header, lambda: self._open.values())
+            self._journal.append(line)
+        except OSError as error:
+            raise translate(error) from error
+
+    def _gone(self) -> StoreError:
+        return StoreError(
+            f"{self.folder} was deleted or replaced while this process had it open",
+            "put it back, or restart this process: what is logged now would be lost",
+        )
+
+    def _ensure_folder(self) -> None:
+        if not self.folder.is_dir():
+            self._prepare()
+            try:
+                self.folder.mkdir(exist_ok=True)
+            except OSError as error:
+                raise translate(error) from error
+
+    # How it is delivered
+
+    def _wake(self, seconds: float) -> None:
+        """Let the thread deliver, in some seconds at the latest."""
+        with self._news:
+            at = time.monotonic() + seconds
+            if not self._wanted or at < self._wanted:
+                self._wanted = at
+                self._news.notify_all()
+            self._ensure_thread()
+
+    def _ensure_thread(self) -> None:
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._deliver, name="mlops-queue", daemon=True)
+            self._thread.start()
+
+    def settle(self, patience: float | None = None, *, insist: bool = False) -> bool:
+        """Wait until everything is delivered that was accepted up to now, by any process; dead ones' runs are ended.
+
+        Args:
+            patience: How long to wait while nothing gets on, in seconds; as the store needs when None.
+            insist: Try although it failed a moment ago; not every reader has to find out anew that the store is away.
+
+        Returns:
+            Whether all of it is delivered.
+        """
+        if threading.current_thread() is self._thread or not self._is_work():
+            return True
+        with self._news:
+            if self._problem is not None and not insist and self._wanted > time.monotonic():
+                return False
+            self._asked += 1
+            mine, self._problem = self._asked, None
+            self._waiting += 1
+            self._wanted = time.monotonic()
+            self._ensure_thread()
+            self._news.notify_all()
+            try:
+                return self._wait(mine, self._patience if patience is None else patience)
+            finally:
+                self._waiting -= 1
+
+    def _wait(self, mine: int, patience: float) -> bool:
+        moved, until = self._round.moved, time.monotonic() + patience
+        while self._carried_out < mine and self._problem is None:
+            if self._round.moved != moved:
+                moved, until = self._round.moved, time.monotonic() + patience
+            left = until - time.monotonic()
+            if left <= 0:
+                return False
+            self._news.wait(min(left, 0.5))
+        return self._carried_out >= mine
+
+    def require_settled(self) -> None:
+        """Wait until everything is delivered, for what must not be decided on half of the numbers.
+
+        Raises:
+            StoreError: It can't be.
+        """
+        if not self.settle(insist=True):
+            waiting = self.backlog()
+            raise StoreError(
+                f"{waiting.entries} logged entries are not in the store yet: {waiting.problem or 'it is slow'}",
+                "try again when `mlops status` shows no backlog",
+            )
+
+    def cell_ended(self) -> None:
+        """Deliver what a cell has logged; waited for a moment where the store is well."""
+        if self._wanted and self._problem is None:
+            self.settle(1.0)
+
+    def _is_work(self) -> bool:
+        return bool(self._wanted) or self._round.is_work(self._journal.name if self._journal else None)
+
+    def _deliver(self) -> None:
+        while True:
+            with self._news:
+                while not self._wanted or self._wanted > time.monotonic():
+                    self._news.wait(max(self._wanted - time.monotonic(), 0) if self._wanted else None)
+                asked, self._wanted, self._is_trying = self._asked, 0.0, True
+            problem = self._deliver_round(everything=asked > self._carried_out)
+            with self._news:
+                self._problem, self._is_trying = problem, False
+                if problem is None:
+                    self._failures, self._carried_out = 0, asked
+                else:
+                    pause = min(_FIRST_PAUSE * 2**self._failures, _LONGEST_PAUSE)
+                    self._failures += 1
+                    self._wanted = time.monotonic() + pause
+                self._news.notify_all()
+
+    def _deliver_round(self, everything: bool) -> MlopsError | None:
+        own = self._journal.name if self._journal else None
+        try:
+            if self._journal is not None and not self._journal.is_there():
+                self._is_gone = True  # from now on, each call is told
+                return self._gone()
+            self._round.carry_out(own, everything=everything, hurry=lambda: self._waiting > 0)
+        except Exception as error:  # whatever it is, what was accepted is still there: tried again, told by status
+            return translate(error)
+        return None
+
+    def left_by_the_dead(self) -> set[str]:
+        """Give the stores, as they are shown, that journals of dead processes go to."""
+        return self._round.left_by_the_dead(self._journal.name if self._journal else None)
+
+    def backlog(self) -> Backlog:
+        """Tell what MLflow does not have yet."""
+        problem = f"{self._problem.message}; {self._problem.hint}" if self._problem is not None else ""
+        return Backlog(self._round.waiting(), self._rejected.summary(), problem)
+
+    # How it ends
+
+    def close(self) -> None:
+        """Deliver what is left, for some seconds at the most, and let go of the journal."""
+        with self._turn:
+            journal = self._journal
+        if journal is None:
+            return
+        for run in list(self._open):
+            with suppress(MlopsError):  # refused, or the disk is full: nobody is there to be told
+                if self.ids.real(run) != run:  # MLflow ends those that it knows of itself
+                    self.end(run, "FINISHED")
+        settled = self.settle()
+        with self._turn:
+            journal.close()
+            self._journal = None
+        if settled and not self._open:
+            Delivered(self.folder, journal.name).remove()
+
+    def forked(self) -> None:
+        """Let go of what belongs to the process that this one was forked off."""
+        journal = self._journal
+        self._begin_anew()
+        self._round.forked()
+        if journal is not None:
+            journal.abandon()
+
+
+_all: weakref.WeakSet[Queue] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    for queue in list(_all):
+        queue.close()
+
+
+def _after_fork() -> None:
+    for queue in list(_all):
+        queue.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

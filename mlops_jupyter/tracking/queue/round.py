@@ -1,0 +1,184 @@
+"""One round of delivery: this process's journal, or all of them, the dead ones' included."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlops_jupyter.errors import StoreError
+from mlops_jupyter.locks import Lock
+from mlops_jupyter.tracking.queue.delivery import Batch, Delivery, batches
+from mlops_jupyter.tracking.queue.entries import decode, open_runs
+from mlops_jupyter.tracking.queue.journal import Chunk, Delivered, names
+
+_OPENING = (b'["open"', b'["begin"', b'["end"', b'["closed"')
+_SILENT = (b'["store"', b'["open"', b'["closed"')
+# Between two batches the thread sleeps three times as long as the first took, but no longer than this: a loop that logs
+# shares the interpreter with it. Whoever waits for the delivery ends that.
+_GENTLE, _LONGEST_REST = 3.0, 0.5
+_LOCK_WAIT = 20.0
+
+
+@dataclass
+class _Part:
+    """A chunk, and what of it is still to be sent."""
+
+    chunk: Chunk
+    left: list[Batch]
+
+
+class Round:
+    """Delivers journals, one batch after the other, and remembers how far it came in the one that was broken off.
+
+    Args:
+        folder: ``.mlops/queue``.
+        header: The first line of the journals that go to this store.
+        delivery: Makes what sends.
+        alone: Whether the store is a file that takes one writer at a time.
+    """
+
+    def __init__(self, folder: Path, header: bytes, delivery: Callable[[], Delivery], alone: bool) -> None:
+        self._folder = folder
+        self._header = header
+        self._make = delivery
+        self._alone = alone
+        self.forked()
+
+    def forked(self) -> None:
+        """Forget what belongs to the process that this one was forked off."""
+        self._delivery = self._make()
+        self._broken_off: dict[str, _Part] = {}
+        self._ours: dict[str, bool] = {}
+        #: Grows with each batch that was delivered.
+        self.moved = 0
+
+    def carry_out(self, own: str | None, *, everything: bool, hurry: Callable[[], bool]) -> None:
+        """Deliver what waits.
+
+        Args:
+            own: The name of this process's journal, if it has one.
+            everything: Other processes' journals, too.
+            hurry: Whether somebody waits.
+
+        Raises:
+            MlopsError: The store is away.
+            OSError: The queue's own files can't be written.
+        """
+        others = [name for name in names(self._folder) if name != own] if everything else []
+        # This process's last: the others' are older, and a run that they began may be one that it writes to.
+        journals = [Delivered(self._folder, name) for name in [*others, *([own] if own else [])]]
+        problem: Exception | None = None
+        for journal in journals:
+            try:
+                if self._is_ours(journal):
+                    self._journal(journal, dead=journal.name != own and journal.is_dead(), hurry=hurry)
+            except Exception as error:
+                problem = problem or error  # one that can't get on must not hold back the others
+        if problem is not None:
+            raise problem
+
+    def _is_ours(self, journal: Delivered) -> bool:
+        """Tell whether a journal's entries go to this store."""
+        known = self._ours.get(journal.name)
+        if known is None:
+            header = journal.header()
+            known = header in (self._header, b"")
+            if header:
+                self._ours[journal.name] = known
+        return known
+
+    def is_work(self, own: str | None) -> bool:
+        """Tell whether there is anything to do in any journal."""
+        for name in names(self._folder):
+            journal = Delivered(self._folder, name)
+            with suppress(FileNotFoundError, PermissionError):  # taken away while we look, or another account's
+                if self._is_ours(journal) and (journal.pending() or (name != own and journal.is_dead())):
+                    return True
+        return False
+
+    def left_by_the_dead(self, own: str | None) -> set[str]:
+        """Give the stores that journals of dead processes go to."""
+        found = set()
+        for name in names(self._folder):
+            journal = Delivered(self._folder, name)
+            with suppress(FileNotFoundError, PermissionError):  # taken away while we look, or another account's
+                if name != own and journal.is_dead():
+                    entry = decode(journal.header() or self._header)
+                    found.add(entry.run if entry is not None else "")
+        return found - {""}
+
+    def _journal(self, journal: Delivered, dead: bool, hurry: Callable[[], bool]) -> None:
+        if not dead and not journal.pending():
+            return
+        self._take(journal.lock)
+        try:
+            while (chunk := journal.read()) is not None:
+                self._chunk(journal, chunk, hurry)
+            if dead:
+                for run in open_runs(journal.lines(_OPENING)):
+                    self._delivery.kill(run, journal.last_written())
+                journal.remove()
+        finally:
+            journal.lock.release()
+
+    def _chunk(self, journal: Delivered, chunk: Chunk, hurry: Callable[[], bool]) -> None:
+        # A server that fails every third call would otherwise fail the same batch of a chunk for ever.
+        part = self._broken_off.get(journal.name)
+        if part is None or (part.chunk.segment, part.chunk.start) != (chunk.segment, chunk.start):
+            entries = [entry for entry in map(decode, chunk.lines) if entry is not None]
+            part = self._broken_off[journal.name] = _Part(chunk, batches(entries))
+        while part.left:
+            began = time.monotonic()
+            self._send(part.left[0])
+            del part.left[0]
+            self.moved += 1
+            rest = min((time.monotonic() - began) * _GENTLE, _LONGEST_REST)
+            while rest > 0 and not hurry():
+                time.sleep(min(rest, 0.05))
+                rest -= 0.05
+        journal.note(part.chunk.segment, part.chunk.end)
+        del self._broken_off[journal.name]
+
+    def _send(self, batch: Batch) -> None:
+        with self.turn():
+            self._delivery.send(batch)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Keep other processes from writing meanwhile, where the store takes one writer at a time.
+
+        SQLite lets those who wait try again now and then, and the unlucky ones try for long.
+        """
+        if not self._alone or not self._folder.is_dir():
+            yield
+            return
+        lock = Lock(self._folder / "turn.lock")
+        self._take(lock)
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def created(self, run: str) -> Any:
+        """Give MLflow's entity of a run that was created here under a local id, once; None where it was not."""
+        return self._delivery.created.pop(run, None)
+
+    @staticmethod
+    def _take(lock: Lock) -> None:
+        until = time.monotonic() + _LOCK_WAIT
+        while not lock.acquire():
+            if time.monotonic() > until:
+                raise StoreError("another process is delivering, and does not get on", "see `mlops status`")
+            time.sleep(0.005)
+
+    def waiting(self) -> int:
+        """Count the entries that are not delivered, of all journals."""
+        count = 0
+        for name in names(self._folder):
+            with suppress(FileNotFoundError):  # delivered, and taken away, while we look
+                count += Delivered(self._folder, name).count(_SILENT)
+        return count

@@ -1,0 +1,97 @@
+"""URIs of tracking stores and of objects: which can be opened, and what file a SQLite URI names."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from urllib.parse import unquote
+
+from mlops_jupyter.errors import UsageError
+
+
+def absolute_uri(uri: str, root: Path) -> str:
+    """Give a tracking URI whose file, if it names one, is the same from every working directory.
+
+    Args:
+        uri: What somebody wrote.
+        root: The folder that a relative path in it is relative to.
+
+    Returns:
+        The URI.
+    """
+    # "sqlite:///my.db" is relative to the working directory in SQLAlchemy; for a workspace it is its own folder.
+    match = re.fullmatch(r"sqlite:///([^/].*)", uri)
+    return f"sqlite:///{_escaped(root)}/{match[1]}" if match else uri
+
+
+def sqlite_uri(path: Path) -> str:
+    """Give the URI of a SQLite database: in a URI, ``%`` and ``?`` of a path would mean something else.
+
+    Args:
+        path: The file, absolute.
+
+    Returns:
+        ``sqlite:///`` and the path.
+    """
+    return f"sqlite:///{_escaped(path)}"
+
+
+def sqlite_path(uri: str) -> Path | None:
+    """Give the file that a SQLite URI names, as :func:`sqlite_uri` writes it; None for any other URI."""
+    return Path(unquote(uri.removeprefix("sqlite:///").partition("?")[0])) if uri.startswith("sqlite:///") else None
+
+
+def _escaped(path: Path) -> str:
+    return str(path).replace("%", "%25").replace("?", "%3F")
+
+
+_STORES = {"http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks", "databricks-uc"}
+
+
+def _is_plugin(scheme: str) -> bool:
+    from importlib.metadata import entry_points
+
+    return any(point.name == scheme for point in entry_points(group="mlflow.tracking_store"))
+
+
+def check_tracking_uri(uri: str) -> str:
+    """Refuse a tracking URI that MLflow could never open, or whose runs would be gone with the process.
+
+    Args:
+        uri: What somebody wrote.
+
+    Returns:
+        The URI.
+
+    Raises:
+        UsageError: It names no kind of store that is known, or none that is kept.
+    """
+    scheme, colon, rest = uri.partition("://")
+    kind = scheme.lower().partition("+")[0]
+    on_disk = os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() == "true" and (not colon or kind == "file")
+    if uri in ("databricks", "databricks-uc") or on_disk:
+        return uri
+    if not colon or not uri.isprintable() or not (kind in _STORES or _is_plugin(scheme)):
+        raise UsageError(
+            f"{uri!r} names no tracking store", "write http://HOST:5000, postgresql://…, or sqlite:///FILE"
+        )
+    if kind == "sqlite" and (not rest.strip("/") or ":memory:" in rest or "mode=memory" in rest):
+        raise UsageError(f"{uri!r} is a database in memory", "name a file: sqlite:///FILE")
+    if kind in ("http", "https") and not re.match(r"[^/\s\[\]]|\[[0-9a-fA-F:.]+\]", rest):
+        raise UsageError(f"{uri!r} names no host", "write http://HOST:5000")
+    return uri
+
+
+def absolute_store(url: str | None, root: Path) -> str | None:
+    """Give a store's URL or path, the same from every working directory.
+
+    Args:
+        url: What somebody wrote, or None.
+        root: The folder that a relative path is relative to.
+
+    Returns:
+        The URL as it was, or the path made absolute; None for None.
+    """
+    # A plain path is the workspace's, wherever a kernel's working directory is.
+    return str(root / Path(url).expanduser()) if url and "://" not in url else url
