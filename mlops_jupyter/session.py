@@ -207,12 +207,15 @@ class Session:
     def cell_ended(self) -> None:
         """Keep the journal with the runs that span cells; a run that has ended gets the cell that ended it, too.
 
+        What the cell has logged is on its way to MLflow when this returns, and there, where the store is well.
+
         Raises:
             StoreError: The store does not answer.
         """
         spans, self._spans = self._spans, [span for span in self._spans if _is_open(span.run)]
         for span in spans:
             self._keep_cells(span)
+        self.workspace.tracking.queue.cell_ended()
 
     def _keep_cells(self, span: _Span) -> None:
         cells = self.journal.since(span.begun)

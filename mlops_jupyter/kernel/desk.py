@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from mlops_jupyter.kernel.discarded import fate_of_value
 from mlops_jupyter.kernel.told import MlopsMagicError
 from mlops_jupyter.session import COMMANDS as SESSION_AND_WORKSPACE
 from mlops_jupyter.session import Session
-from mlops_jupyter.tracking import context
+from mlops_jupyter.tracking import active, context
 from mlops_jupyter.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -150,6 +151,13 @@ class Desk:
         result = self._extension.shell.run_cell(cell, store_history=False)
         result.raise_error()
         return result.result
+
+    def cell_begins(self) -> None:
+        """Let MLflow's own calls know of a run that was begun while the store was away, once it is back."""
+        try:
+            active.tell_mlflow()
+        except Exception as problem:  # away again: the next cell tries
+            logging.getLogger("mlops_jupyter").debug("MLflow was not told of the run: %s", problem)
 
     def cell_ended(self, depth: int, error: BaseException | None) -> None:
         """Close the runs that a cell opened, and keep what spans cells.

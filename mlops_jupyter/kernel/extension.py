@@ -91,6 +91,8 @@ class Extension:
         while self.recorder.is_stale(len(running_cells()) - 1):
             self._ended(self.recorder.drop(), RuntimeError("the cell's exception could not be shown"))
         self.recorder.pre_run_cell(info)
+        if "desk" in vars(self):
+            self.desk.cell_begins()
 
     def _post_run_cell(self, result: Any) -> None:
         self._ended(self.recorder.post_run_cell(result), result.error_before_exec or result.error_in_exec)

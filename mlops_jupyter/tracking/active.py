@@ -6,10 +6,10 @@ opens a run has its own; a thread that opened none writes to the run of the proc
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import traceback
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -62,6 +62,7 @@ class _Open:
         return stack
 
 
+_logger = logging.getLogger("mlops_jupyter")
 _open = _Open()
 # Runs that were opened elsewhere, by their ids: the step's, and those of plain MLflow.
 _others: dict[str, ActiveRun] = {}
@@ -172,10 +173,11 @@ def begin(
         fluent.push(created)
     else:
         _unknown_to_mlflow.add(run_id)
-        warnings.warn(
-            f"the tracking store {tracking.shown_uri} does not answer: run {name} ({run_id[:8]}) is kept here, and "
-            "goes there when it does",
-            stacklevel=3,
+        _logger.warning(
+            "the tracking store %s does not answer: run %s (%s) is kept in .mlops/, and goes there when it does",
+            tracking.shown_uri,
+            name,
+            run_id[:8],
         )
     _open.here.append(run)
     return run

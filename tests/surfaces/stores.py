@@ -72,6 +72,12 @@ class MlflowServer:
         except OSError:
             return False
 
+    @property
+    def process_group(self) -> int:
+        """The group of its processes, for signals."""
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         """End it as a crash does."""
         self._end(signal.SIGKILL)

@@ -40,7 +40,9 @@ from mlops_jupyter.tracking.queue.round import Round
 FOLDER = "queue"
 #: How long metrics are gathered before they are sent, in seconds.
 GATHER = 0.5
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
+# So many failures in a row are no accident: the store is away, and a run that begins does not wait for it.
+_AWAY = 3
 # For how long a store may get on with nothing before it is no longer waited for: a database that others write to takes
 # its time, and always ends; a server may hang.
 _PATIENCE_ALONE, _PATIENCE = 20.0, 5.0
@@ -200,7 +202,7 @@ class Queue:
         until = time.monotonic() + patience
         with self._news:
             while not (real := self.ids.real(run)) and time.monotonic() < until:
-                if self._problem is not None and not self._is_trying:
+                if self._failures >= _AWAY and not self._is_trying:
                     break
                 self._news.wait(0.01)
         return (real, created) if (created := self._round.created(run)) is not None else (run, None)
