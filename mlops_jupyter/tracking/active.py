@@ -51,6 +51,14 @@ class _Open:
     def __init__(self) -> None:
         self._local = threading.local()
         self.process: list[ActiveRun] = []
+        #: Whether they were opened by the process that this one was forked off; MLflow's own stack is empty then.
+        self.is_inherited = False
+
+    def forked(self) -> None:
+        """Keep the run of the process that this one was forked off: a pool's workers write to it."""
+        self.process = list(self.here or self.process)
+        self._local = threading.local()
+        self.is_inherited = bool(self.process)
 
     @property
     def here(self) -> list[ActiveRun]:
@@ -68,6 +76,10 @@ _open = _Open()
 _others: dict[str, ActiveRun] = {}
 # Runs begun while the store was away, which MLflow's own calls can't write to yet.
 _unknown_to_mlflow: set[str] = set()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_open.forked)
 
 
 def open_runs() -> Sequence[ActiveRun]:
@@ -92,7 +104,7 @@ def active_run() -> ActiveRun | None:
             if run_id in (run.run_id, run.store_id):
                 return run
         return _opened_elsewhere(run_id, present.info.run_name)
-    if _open.process and here is not _open.process:
+    if _open.process and (here is not _open.process or _open.is_inherited):
         return _open.process[-1]
     return _step_run()
 

@@ -36,7 +36,7 @@ class _Impatience(threading.local):
 
     def __enter__(self) -> None:
         self.calls += 1
-        if "mlflow.environment_variables" in sys.modules and not self._taught:
+        if "mlflow.environment_variables" in sys.modules and len(self._taught) < len(self._WANTED):
             self._teach(sys.modules["mlflow.environment_variables"])
 
     def __exit__(self, *problem: object) -> None:
@@ -55,9 +55,9 @@ class _Impatience(threading.local):
     def _teach(self, variables: Any) -> None:
         for name, wanted in self._WANTED.items():
             variable = getattr(variables, name, None)
-            if variable is not None and name not in self._taught:
+            if name not in self._taught and variable is not None:
                 variable.get = functools.partial(self._answer, variable, variable.get, wanted)
-                self._taught.add(name)
+            self._taught.add(name)
 
     def _answer(self, variable: Any, ask: Callable[[], Any], wanted: int) -> Any:
         if self.timeout is not None and wanted is not True:

@@ -88,7 +88,8 @@ class Writers:
             until(lambda: self.said(number), "the writer has begun")
         time.sleep(seconds)
         os.kill(child, signal.SIGKILL)
-        assert self._process.stdout.readline() == "gone\n"
+        ended = self._process.stdout.readline()
+        assert ended == "gone\n", ended
 
     def said(self, number: int) -> dict[str, dict[str, int]]:
         """Give, by run, how many points were acknowledged, and whether param, tag and end were."""

@@ -307,15 +307,16 @@ class Delivery:
         Raises:
             MlopsError: The store is away.
         """
-        try:
-            client, real = self._store.connect(), self._ids.required(run)
-            info = client.get_run(real).info
-            if info.status == "RUNNING":
-                client.set_terminated(real, "KILLED", max(int(when * 1000), info.start_time))
-        except Exception as error:
-            if not is_for_good(error):
-                raise translate(error) from error
-            # The run was deleted, or never could be created: there is nothing left to end.
+        with impatient.for_seconds(_LONGEST):
+            try:
+                client, real = self._store.connect(), self._ids.required(run)
+                info = client.get_run(real).info
+                if info.status == "RUNNING":
+                    client.set_terminated(real, "KILLED", max(int(when * 1000), info.start_time))
+            except Exception as error:
+                if not is_for_good(error):
+                    raise translate(error) from error
+                # The run was deleted, or never could be created: there is nothing left to end.
 
 
 def _end(client: Any, run: str, status: str, milliseconds: int) -> None:

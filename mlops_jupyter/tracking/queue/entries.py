@@ -77,10 +77,12 @@ def decode(line: bytes) -> Entry | None:
         line: One line of a journal.
     """
     try:
-        kind, run, *values = json.loads(line)
+        said = json.loads(line)
     except ValueError:
         return None
-    return Entry(kind, run, tuple(values)) if isinstance(kind, str) and isinstance(run, str) else None
+    if not isinstance(said, list) or len(said) < 2 or not all(isinstance(word, str) for word in said[:2]):
+        return None
+    return Entry(said[0], said[1], tuple(said[2:]))
 
 
 def open_runs(lines: Iterable[bytes]) -> Iterator[str]:

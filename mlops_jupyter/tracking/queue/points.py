@@ -18,6 +18,7 @@ class Times:
     def __init__(self) -> None:
         self._next: dict[tuple[int, float | None], int] = {}
         self._latest = 0
+        self._most = _MOST
 
     def time_of(self, value: float, step: int) -> int:
         """Give the time of a point that is logged now, in milliseconds since 1970.
@@ -34,6 +35,7 @@ class Times:
         given = max(now, self._next.get(point, 0))
         self._next[point] = given + 1
         self._latest = max(self._latest, given)
-        if len(self._next) > _MOST:
+        if len(self._next) > self._most:
             self._next = {point: free for point, free in self._next.items() if free > now}
+            self._most = max(_MOST, 2 * len(self._next))
         return given
