@@ -48,7 +48,9 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is first touched."""
     if name not in _PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_PUBLIC[name]), name)
+    found = getattr(import_module(_PUBLIC[name]), name)
+    globals()[name] = found  # a loop calls it a million times
+    return found
 
 
 def __dir__() -> list[str]:

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import functools
 import inspect
 import re
+import threading
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -99,7 +101,7 @@ class Parameter:
         return frozenset({self.name, *spelt})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # declared once: itself, and no other like it
 class Command:
     """A declared operation.
 
@@ -314,11 +316,8 @@ def parse_words(command: Command, words: Sequence[str], base: Path | None = None
     Raises:
         UsageError: A word is unknown, missing, or not of its type.
     """
-    parser = _Words(prog=command.verb, add_help=False, allow_abbrev=False, exit_on_error=False)
-    for parameter in command.parameters:
-        _add(parser, parameter)
     try:
-        given = vars(parser.parse_intermixed_args(list(words)))
+        given = vars(_parser(command, threading.get_ident()).parse_intermixed_args(list(words)))
     except (UsageError, argparse.ArgumentError, TypeError) as error:
         unknown = _unknown_option(command, words)
         if unknown:
@@ -334,6 +333,15 @@ def parse_words(command: Command, words: Sequence[str], base: Path | None = None
     # A default of argparse can't be told from a word that was typed, so it has none: None means "not given".
     present = {name: value for name, value in given.items() if value not in (None, [])}
     return _complete(command, present, base)
+
+
+@functools.lru_cache(maxsize=256)
+def _parser(command: Command, thread: int) -> argparse.ArgumentParser:
+    """Give a command's parser; one a thread, since a parser changes itself while it parses."""
+    parser = _Words(prog=command.verb, add_help=False, allow_abbrev=False, exit_on_error=False)
+    for parameter in command.parameters:
+        _add(parser, parameter)
+    return parser
 
 
 def _unknown_option(command: Command, words: Sequence[str]) -> UsageError | None:

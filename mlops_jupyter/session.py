@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,7 +21,6 @@ from mlops_jupyter.tracking import active
 from mlops_jupyter.tracking.active import ActiveRun
 from mlops_jupyter.tracking.context import run_tags
 from mlops_jupyter.tracking.records import SNAPSHOT, Run
-from mlops_jupyter.tracking.runs import CELL_SOURCE
 from mlops_jupyter.tracking.versions import Versions
 from mlops_jupyter.workspace import COMMANDS as WORKSPACE_COMMANDS
 from mlops_jupyter.workspace import Workspace
@@ -65,10 +63,10 @@ class Restored(Shown):
 
 @dataclass
 class _Span:
-    """A run that spans cells: which one, and where in the journal it began."""
+    """A run that spans cells: which one, and up to where in the journal its cells are kept."""
 
     run: ActiveRun
-    begun: int
+    kept: int
 
 
 class Session:
@@ -168,11 +166,7 @@ class Session:
         Example:
             %mlops end
         """
-        # Ended first: whatever happens to what is kept with it, the run must not stay open.
         run = active.end(status)
-        for span in self._spans:
-            if span.run.run_id == run.run_id:
-                self._keep_cells(span)
         return Message(f"run {run.name} ({run.run_id[:8]}) is {status}", _run_json(run) | {"status": status})
 
     def close(self, run: ActiveRun, error: BaseException | None = None) -> bool:
@@ -214,14 +208,14 @@ class Session:
         """
         spans, self._spans = self._spans, [span for span in self._spans if _is_open(span.run)]
         for span in spans:
-            self._keep_cells(span)
+            self._keep_cells(span, last=span not in self._spans)
         self.workspace.tracking.queue.cell_ended()
 
-    def _keep_cells(self, span: _Span) -> None:
-        cells = self.journal.since(span.begun)
-        tracking, run_id = span.run.tracking, span.run.run_id
-        tracking.put_text(run_id, json.dumps([cell.to_json() for cell in cells], indent=1), CELLS)
-        tracking.put_text(run_id, "\n\n".join(cell.source for cell in cells), CELL_SOURCE)
+    def _keep_cells(self, span: _Span, last: bool) -> None:
+        cells = self.journal.since(span.kept)
+        span.kept = len(self.journal)
+        for cell in cells:
+            span.run.tracking.queue.cell(span.run.run_id, cell.to_json(), last=last and cell is cells[-1])
 
     @command("snapshot", needs="session")
     def snapshot(self, name: str | None = None, *, message: Annotated[str, Option("-m", metavar="MSG")] = "") -> Any:

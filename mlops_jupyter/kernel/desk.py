@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 COMMANDS = dict(sorted((SESSION_AND_WORKSPACE | CELL_COMMANDS).items()))
 PREFIX = "%mlops"
+_IN_LOOPS = "log metric"
 
 
 class Desk:
@@ -85,7 +86,8 @@ class Desk:
         found, rest = find(COMMANDS, as_help(COMMANDS, words) or ["status"])
         if found.verb == "help":
             return found.call(self.handbook, parse_words(found, rest))
-        session = self.session
+        # A number goes to the run that is open, whatever has become of the settings: a loop need not look at them.
+        session = self._session if found.verb == _IN_LOOPS and self._session is not None else self.session
         arguments = parse_words(found, rest)
         if found.verb in CELL_COMMANDS:
             return found.call(self._cell_runs, arguments)
@@ -106,10 +108,13 @@ class Desk:
         # A line that ends with a semicolon is one whose value is not to be shown, in IPython.
         wanted = line.rstrip().removesuffix(";")
         result = self._answer(wanted)
+        hidden = wanted != line.rstrip()
+        if not hidden and line.split(maxsplit=1)[:1] == ["log"]:
+            return result  # in the middle of a cell nobody wants to see it, and loops have no time to find out
         fate = fate_of_value(self._extension.shell.ast_node_interactivity)
-        if fate == "discarded" and result is not None and line.split()[:1] != ["log"] and wanted == line.rstrip():
+        if fate == "discarded" and result is not None and not hidden:
             display(result)  # type: ignore[no-untyped-call]
-        return None if fate == "shown" and wanted != line.rstrip() else result
+        return None if fate == "shown" and hidden else result
 
     def _answer(self, line: str) -> Any:
         debug = False

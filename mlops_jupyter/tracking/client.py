@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -185,7 +186,7 @@ class Tracking:
         except OSError as error:
             raise translate(error) from error
 
-    @property
+    @cached_property
     def queue(self) -> Queue:
         """What accepts entries for this store, and brings them there."""
         key = (self._config.state, self.uri)

@@ -15,8 +15,10 @@ from typing import Any, Protocol
 
 from mlops_jupyter.errors import DeniedError, MlopsError, translate
 from mlops_jupyter.tracking.patience import impatient
+from mlops_jupyter.tracking.queue.cells import Cells
 from mlops_jupyter.tracking.queue.entries import (
     BEGIN,
+    CELLS,
     CLOSED,
     END,
     FILE,
@@ -167,13 +169,15 @@ class Delivery:
         ids: The ids of runs that were begun without it.
         rejected: Takes what is refused for good.
         files: Where files wait that belong to entries.
+        cells: The cells of runs.
     """
 
-    def __init__(self, store: Store, ids: LocalIds, rejected: Rejected, files: Path) -> None:
+    def __init__(self, store: Store, ids: LocalIds, rejected: Rejected, files: Path, cells: Cells) -> None:
         self._store = store
         self._ids = ids
         self._rejected = rejected
         self._files = files
+        self._cells = cells
         self._failures = 0
         #: MLflow's entities of the runs that were created, by local id, for whoever waits for one.
         self.created: dict[str, Any] = {}
@@ -245,6 +249,8 @@ class Delivery:
             client.log_text(run, text, name)
         elif first.kind == FILE:
             self._file(client, run, *first.values)
+        elif first.kind == CELLS:
+            self._keep_cells(client, batch.run, run, *first.values)
         elif first.kind == INPUT:
             client.log_inputs(run, datasets=[_dataset_input(first.values[0])])
         else:
@@ -286,6 +292,12 @@ class Delivery:
             with suppress(Exception):  # the tag says that the store was away, and it was not; no harm where it stays
                 client.delete_tag(run.info.run_id, LOCAL_ID)
 
+    def _keep_cells(self, client: Any, run: str, real: str, everything: bool) -> None:
+        for name, text in self._cells.texts(run).items():
+            client.log_text(real, text, name)
+        if everything:
+            self._cells.forget(run)
+
     def _file(self, client: Any, run: str, spooled: str, folder: str) -> None:
         place = self._files / spooled
         if not place.exists():
@@ -298,7 +310,7 @@ class Delivery:
         shutil.rmtree(place)
 
     def kill(self, run: str, when: float) -> None:
-        """End the run of a process that is dead, unless it has ended.
+        """End the run of a process that is dead, unless it has ended, and keep the cells that it has left.
 
         Args:
             run: The run's id.
@@ -310,6 +322,7 @@ class Delivery:
         with impatient.for_seconds(_LONGEST):
             try:
                 client, real = self._store.connect(), self._ids.required(run)
+                self._keep_cells(client, run, real, True)
                 info = client.get_run(real).info
                 if info.status == "RUNNING":
                     client.set_terminated(real, "KILLED", max(int(when * 1000), info.start_time))

@@ -9,6 +9,7 @@
 ``["text", run, artifact, text]``     a text among the run's artifacts
 ``["file", run, spooled, folder]``    files kept in ``queue/files/`` until they are among the run's artifacts
 ``["input", run, {...}]``             a dataset that the run reads
+``["cells", run, all]``               its cells so far, or all of them, are in ``queue/cells/``
 ``["end", run, status, ms]``
 """
 
@@ -16,12 +17,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 STORE, OPEN, CLOSED, BEGIN, METRIC, PARAM, TAG = "store", "open", "closed", "begin", "metric", "param", "tag"
-TEXT, FILE, INPUT, END = "text", "file", "input", "end"
+TEXT, FILE, INPUT, CELLS, END = "text", "file", "input", "cells", "end"
 
 
 @dataclass(frozen=True)
@@ -85,10 +86,11 @@ def decode(line: bytes) -> Entry | None:
     return Entry(said[0], said[1], tuple(said[2:]))
 
 
-def open_runs(lines: Iterable[bytes]) -> Iterator[str]:
-    """Give the runs that were begun and not ended, in order.
+def open_runs(lines: Iterable[bytes], with_cells: Container[str] = ()) -> Iterator[str]:
+    """Give the runs that a process has begun and not ended, in order.
 
     Args:
+        with_cells: Runs whose cells are not in the store yet: not all has been done for them, ended or not.
         lines: Of a journal's kinds ``open``, ``begin``, ``end`` and ``closed``.
     """
     found: dict[str, None] = {}
@@ -96,7 +98,8 @@ def open_runs(lines: Iterable[bytes]) -> Iterator[str]:
         if entry is None:
             continue
         if entry.kind in (END, CLOSED):
-            found.pop(entry.run, None)
+            if entry.run not in with_cells:
+                found.pop(entry.run, None)
         else:
             found[entry.run] = None
     return iter(found)

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from mlops_jupyter.errors import MlopsError, StoreError, translate
+from mlops_jupyter.tracking.queue.cells import Cells
 from mlops_jupyter.tracking.queue.delivery import Delivery, Rejected, Store, now
 from mlops_jupyter.tracking.queue.entries import (
     BEGIN,
+    CELLS,
     CLOSED,
     END,
     FILE,
@@ -38,6 +40,8 @@ from mlops_jupyter.tracking.queue.points import Times
 from mlops_jupyter.tracking.queue.round import Round
 
 FOLDER = "queue"
+# The cells of a run that goes on are told so often, and some time after one has ended: meanwhile the next one does.
+_CELLS_EVERY, _CELLS_SOON = 5.0, 2.0
 #: How long metrics are gathered before they are sent, in seconds.
 GATHER = 0.5
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
@@ -82,7 +86,14 @@ class Queue:
         self._prepare = prepare
         self._patience = _PATIENCE_ALONE if alone else _PATIENCE
         self._rejected = Rejected(folder / "rejected")
-        self._round = Round(folder, self._header, lambda: Delivery(store, self.ids, self._rejected, self._files), alone)
+        self._cells = Cells(folder / "cells")
+        self._round = Round(
+            folder,
+            self._header,
+            lambda: Delivery(store, self.ids, self._rejected, self._files, self._cells),
+            self._cells,
+            alone,
+        )
         self._begin_anew()
         _all.add(self)
 
@@ -95,6 +106,8 @@ class Queue:
         self._open: dict[str, bytes] = {}
         self._metrics: dict[tuple[str, str], tuple[str, Times]] = {}
         self._params: dict[str, dict[str, str]] = {}
+        self._cells_told: dict[str, float] = {}
+        self._is_urgent = False
         self._wanted = 0.0  # when the thread has to deliver: 0 for never, in the time of time.monotonic
         self._asked = 0  # how often everything was asked to be delivered, and how often that was carried out
         self._carried_out = 0
@@ -153,6 +166,28 @@ class Queue:
             said: ``dataset``, the fields of MLflow's, and ``tags``.
         """
         self._accept(INPUT, run, said)
+
+    def cell(self, run: str, cell: Mapping[str, Any], *, last: bool) -> None:
+        """Accept a cell that was executed while a run was open; see :meth:`metric`.
+
+        Args:
+            run: The run's id.
+            cell: Its record.
+            last: Whether the run has ended with it; what it was before goes to the store once in a while.
+        """
+        self._ensure_folder()
+        try:
+            self._cells.add(run, cell)
+        except OSError as error:
+            raise translate(error) from error
+        at = time.monotonic()
+        if last or at - self._cells_told.get(run, -_CELLS_EVERY) >= _CELLS_EVERY:
+            self._cells_told[run] = at
+            with self._turn:
+                self._put(encode(CELLS, run, last))
+            self._wake(0 if last else _CELLS_SOON, urgent=last)
+        if last:
+            self._cells_told.pop(run)
 
     def file(self, run: str, path: Path, folder: str) -> None:
         """Accept a file, or a folder, of which a copy is taken; see :meth:`metric`.
@@ -286,9 +321,10 @@ class Queue:
 
     # How it is delivered
 
-    def _wake(self, seconds: float) -> None:
-        """Let the thread deliver, in some seconds at the latest."""
+    def _wake(self, seconds: float, *, urgent: bool = True) -> None:
+        """Let the thread deliver, in some seconds at the latest; what is urgent is waited for when a cell ends."""
         with self._news:
+            self._is_urgent = self._is_urgent or urgent
             at = time.monotonic() + seconds
             if not self._wanted or at < self._wanted:
                 self._wanted = at
@@ -352,7 +388,7 @@ class Queue:
 
     def cell_ended(self) -> None:
         """Deliver what a cell has logged; waited for a moment where the store is well."""
-        if self._wanted and self._problem is None:
+        if self._is_urgent and self._problem is None:
             self.settle(1.0)
 
     def _is_work(self) -> bool:
@@ -363,7 +399,7 @@ class Queue:
             with self._news:
                 while not self._wanted or self._wanted > time.monotonic():
                     self._news.wait(max(self._wanted - time.monotonic(), 0) if self._wanted else None)
-                asked, self._wanted, self._is_trying = self._asked, 0.0, True
+                asked, self._wanted, self._is_trying, self._is_urgent = self._asked, 0.0, True, False
             problem = self._deliver_round(everything=asked > self._carried_out)
             with self._news:
                 self._problem, self._is_trying = problem, False

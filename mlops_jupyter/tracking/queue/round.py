@@ -11,6 +11,7 @@ from typing import Any
 
 from mlops_jupyter.errors import StoreError
 from mlops_jupyter.locks import Lock
+from mlops_jupyter.tracking.queue.cells import Cells
 from mlops_jupyter.tracking.queue.delivery import Batch, Delivery, batches
 from mlops_jupyter.tracking.queue.entries import decode, open_runs
 from mlops_jupyter.tracking.queue.journal import Chunk, Delivered, names
@@ -38,13 +39,17 @@ class Round:
         folder: ``.mlops/queue``.
         header: The first line of the journals that go to this store.
         delivery: Makes what sends.
+        cells: The cells of runs.
         alone: Whether the store is a file that takes one writer at a time.
     """
 
-    def __init__(self, folder: Path, header: bytes, delivery: Callable[[], Delivery], alone: bool) -> None:
+    def __init__(
+        self, folder: Path, header: bytes, delivery: Callable[[], Delivery], cells: Cells, alone: bool
+    ) -> None:
         self._folder = folder
         self._header = header
         self._make = delivery
+        self._cells = cells
         self._alone = alone
         self.forked()
 
@@ -119,7 +124,7 @@ class Round:
             while (chunk := journal.read()) is not None:
                 self._chunk(journal, chunk, hurry)
             if dead:
-                for run in open_runs(journal.lines(_OPENING)):
+                for run in open_runs(journal.lines(_OPENING), self._cells.runs()):
                     self._delivery.kill(run, journal.last_written())
                 journal.remove()
         finally:
