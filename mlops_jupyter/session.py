@@ -17,7 +17,7 @@ from mlops_jupyter.handbook import Handbook as Handbook
 from mlops_jupyter.journal import Journal
 from mlops_jupyter.logs import Logs
 from mlops_jupyter.snapshots.variables import user_variables
-from mlops_jupyter.tracking import active
+from mlops_jupyter.tracking import active, context, lineage
 from mlops_jupyter.tracking.active import ActiveRun
 from mlops_jupyter.tracking.context import run_tags
 from mlops_jupyter.tracking.records import SNAPSHOT, Run
@@ -63,9 +63,10 @@ class Restored(Shown):
 
 @dataclass
 class _Span:
-    """A run that spans cells: which one, and up to where in the journal its cells are kept."""
+    """A run that spans cells: which one, where in the journal it began, and up to where its cells are kept."""
 
     run: ActiveRun
+    begun: int
     kept: int
 
 
@@ -119,7 +120,7 @@ class Session:
             %mlops start --name sweep
         """
         run = self.begin(name, experiment=experiment, nested=nested)
-        self._spans.append(_Span(run, len(self.journal)))
+        self._spans.append(_Span(run, len(self.journal), len(self.journal)))
         return Message(f"run {run.name} ({run.run_id[:8]}) has begun", _run_json(run))
 
     def begin(
@@ -216,6 +217,24 @@ class Session:
         span.kept = len(self.journal)
         for cell in cells:
             span.run.tracking.queue.cell(span.run.run_id, cell.to_json(), last=last and cell is cells[-1])
+        if last:
+            self._mark(span.run, [cell.to_json() for cell in self.journal.since(span.begun)])
+
+    def keep_cell(self, run: ActiveRun) -> None:
+        """Keep the cell that was executed last as the one that made a run, and mark it if the document differs."""
+        cells = [cell.to_json() for cell in self.journal.since(len(self.journal) - 1)]
+        for cell in cells:
+            run.tracking.queue.cell(run.run_id, cell, last=True)
+        self._mark(run, cells)
+
+    def _mark(self, run: ActiveRun, cells: Sequence[Mapping[str, Any]]) -> None:
+        """Note why the document, run from top to bottom, would not do what these cells did."""
+        document = context.current.document or lineage.saved_document(self.notebook())
+        found = lineage.marks(cells, document) if document is not None else []
+        queue = run.tracking.queue
+        queue.text(run.run_id, lineage.LINEAGE, lineage.told(found, document))
+        if found:
+            queue.tag(run.run_id, lineage.MARKS, lineage.kinds(found))
 
     @command("snapshot", needs="session")
     def snapshot(self, name: str | None = None, *, message: Annotated[str, Option("-m", metavar="MSG")] = "") -> Any:

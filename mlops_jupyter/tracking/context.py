@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlops_jupyter.tracking.lineage import Document
 from mlops_jupyter.tracking.records import CELL, ENVIRONMENT, GIT_COMMIT, GIT_DIRTY, NOTEBOOK
 
 NOTEBOOK_VARIABLE = "MLOPS_NOTEBOOK"
@@ -28,12 +29,14 @@ class Current:
         cell: The id of the cell that runs.
         root: The workspace's folder.
         active: Whether the extension is loaded.
+        document: The notebook as it stands in the editor, where the editor tells.
     """
 
     notebook: Path | None = None
     cell: str | None = None
     root: Path | None = None
     active: bool = False
+    document: Document | None = None
 
 
 current = Current()
