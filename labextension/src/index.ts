@@ -10,6 +10,7 @@ import { ISettingRegistry } from '@jupyterlab/settingregistry';
 
 import { KernelDoor } from './comm';
 import { addCommands } from './commands';
+import { LiveDocument } from './document';
 import { createModels } from './panels/models';
 import { createPipelines } from './panels/pipelines';
 import { createRuns } from './panels/runs';
@@ -87,6 +88,16 @@ const commands: JupyterFrontEndPlugin<void> = {
   }
 };
 
+const liveDocument: JupyterFrontEndPlugin<void> = {
+  id: '@mlops-jupyter/lab:document',
+  description: 'Tells kernels how their notebooks stand in the editor when cells are executed.',
+  autoStart: true,
+  requires: [INotebookTracker],
+  activate: (_: JupyterFrontEnd, tracker: INotebookTracker): void => {
+    new LiveDocument(tracker);
+  }
+};
+
 /** Follow a numeric setting; without a settings registry the default holds. */
 function follow(
   registry: ISettingRegistry | null,
@@ -123,6 +134,7 @@ function sectionPlugin(
 const plugins: JupyterFrontEndPlugin<unknown>[] = [
   service,
   commands,
+  liveDocument,
   sidebar,
   sectionPlugin('runs', 'Adds the runs of the workspace to the MLOps sidebar.', 10, createRuns),
   sectionPlugin(

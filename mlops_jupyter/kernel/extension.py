@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_jupyter.journal import Journal
 from mlops_jupyter.kernel.completion import Completer
+from mlops_jupyter.kernel.live_document import LiveDocument
 from mlops_jupyter.kernel.recorder import Recorder
 from mlops_jupyter.kernel.rewriting import rewrite
 from mlops_jupyter.kernel.stack import a_cell_runs, running_cells
@@ -62,6 +63,7 @@ class Extension:
         shell.events.register("post_run_cell", self._post_run_cell)
         shell.input_transformers_cleanup.append(rewrite)
         shell.Completer.custom_matchers.append(self._completer.matcher)
+        self._document = LiveDocument(shell)
 
     def uninstall(self) -> None:
         """Take all of it away again."""
@@ -72,6 +74,7 @@ class Extension:
         shell.Completer.custom_matchers.remove(self._completer.matcher)
         for kind in ("line", "cell"):
             shell.magics_manager.magics[kind].pop("mlops", None)
+        self._document.close()
         context.current.active = False
 
     def _recall(self) -> None:

@@ -1,0 +1,44 @@
+"""The notebook as it stands in the editor, where the editor is JupyterLab with our extension.
+
+The kernel opens a comm when ``%load_ext`` is executed. Whoever edits the notebook sends its code cells on it before it
+sends a cell to be executed; an editor that knows nothing of it closes the comm, or leaves it alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlops_jupyter.tracking import context
+from mlops_jupyter.tracking.lineage import Document, DocumentCell
+
+TARGET = "mlops.document"
+
+
+class LiveDocument:
+    """Keeps :data:`context.current` up to date with the editor.
+
+    Args:
+        shell: IPython's shell; without a kernel nothing happens.
+    """
+
+    def __init__(self, shell: Any) -> None:
+        self._comm: Any = None
+        if getattr(shell, "kernel", None) is not None:
+            from comm import create_comm
+
+            self._comm = create_comm(target_name=TARGET)
+            self._comm.on_msg(_receive)
+
+    def close(self) -> None:
+        """Stop listening."""
+        if self._comm is not None:
+            self._comm.close()
+        context.current.document = None
+
+
+def _receive(message: dict[str, Any]) -> None:
+    cells = message["content"]["data"].get("cells")
+    if not isinstance(cells, list):
+        return  # of another version of the extension
+    found = (cell for cell in cells if isinstance(cell, dict) and isinstance(cell.get("source"), str))
+    context.current.document = Document("live", tuple(DocumentCell(cell.get("id"), cell["source"]) for cell in found))
