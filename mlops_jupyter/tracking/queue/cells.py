@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -58,4 +59,5 @@ class Cells:
         self._path(run).unlink(missing_ok=True)
 
     def _path(self, run: str) -> Path:
-        return self._folder / f"{run}.jsonl"
+        # MLflow's ids have no more than these; one that came from the environment may have anything.
+        return self._folder / f"{re.sub(r'[^0-9A-Za-z_-]', '_', run)}.jsonl"

@@ -54,7 +54,8 @@ class Journal:
         self._life = Lock(folder / f"{self.name}.lock")
         # Held before there is anything to deliver: a journal without it is a dead process's.
         self._life.acquire()
-        self._turn = threading.Lock()
+        # A signal's handler may log, too, and finds its own thread in here.
+        self._turn = threading.RLock()
         self._number = 0
         self._handle = -1
         self._size = 0
@@ -173,7 +174,8 @@ class Delivered:
         try:
             segment, offset = json.loads((self._folder / f"{self.name}.offset").read_bytes())
             return int(segment), int(offset)
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):
+            # Not there yet, or lost with the machine's power: from the beginning, which doubles nothing.
             return 0, 0
 
     def pending(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from mlops_jupyter.errors import ConflictError
 #: The tag that a run carries which was begun under a local id.
 LOCAL_ID = "mlops.local_id"
 _REFUSED = "refused: "
+_LOCAL = re.compile(r"[0-9a-f]{32}")
 
 
 class Waiting(ConflictError):
@@ -61,6 +63,8 @@ class LocalIds:
         known = self._known.get(run)
         if known is not None:
             return known
+        if not _LOCAL.fullmatch(run):
+            return run
         try:
             said = (self._folder / run).read_text("utf-8")
         except (FileNotFoundError, NotADirectoryError):
