@@ -28,6 +28,7 @@ from mlops_jupyter.tracking.active import ActiveRun
 from mlops_jupyter.tracking.client import Tracking
 from mlops_jupyter.tracking.context import run_tags
 from mlops_jupyter.tracking.models import LoggedModel
+from mlops_jupyter.tracking.neptune.room import Neptune
 from mlops_jupyter.tracking.runs import Runs
 from mlops_jupyter.uris import check_tracking_uri
 
@@ -61,8 +62,13 @@ class Status(Shown):
             "latest snapshot": (latest["name"] or latest["snapshot"]) if latest else "none",
             "open requests": facts["open_requests"],
         }
+        if facts["backlog"]:
+            shown["backlog"] = f"{facts['backlog']} logged entries on their way to the tracking store"
         blocks: list[Block] = [Heading("mlops"), Pairs(shown)]
         blocks += [Note(problem, "bad") for problem in facts["problems"]]
+        if (rejected := facts["rejected"]) is not None:
+            said = f"{rejected['entries']} logged entries were refused by the store, the last one because: "
+            blocks.append(Note(f"{said}{rejected['reason']}; they are in {rejected['folder']}", "bad"))
         return blocks
 
 
@@ -83,6 +89,7 @@ class Workspace:
         self._notify = notify
         self.tracking = Tracking(config, self.prepare)
         self.runs = Runs(self.tracking)
+        self.neptune = Neptune(self.tracking, self.prepare, notify)
         self.ledger = Ledger(config.state, self.prepare, self.actor)
         self.registry = Registry(config, self.tracking, self.runs, self.ledger, self.actor)
 
@@ -414,6 +421,7 @@ COMMANDS = collect(
     {
         "": Workspace,
         "runs": Runs,
+        "neptune": Neptune,
         "registry": Registry,
         "snapshots": Snapshots,
         "pipelines": Pipelines,

@@ -7,6 +7,7 @@ export interface ICommands {
   'audit verify': { head?: string };
   compare: { runs: string[] };
   end: { status?: 'FINISHED' | 'FAILED' | 'KILLED' };
+  'import neptune': { dir: string; experiment?: string; files?: string; step_multiplier?: number };
   init: { dir?: string; experiment?: string; tracking_uri?: string };
   'log artifact': { path: string };
   'log data': { var: string; name?: string; role?: 'train' | 'test' | 'holdout' };
@@ -49,6 +50,7 @@ export const COMMANDS: {
   'audit verify': { needs: 'workspace', long: false, summary: "Recompute the ledger's whole chain of hashes." },
   compare: { needs: 'workspace', long: false, summary: "Show runs side by side: metrics, parameters, code, data and environment, differences first." },
   end: { needs: 'session', long: false, summary: "End the run that `start` began." },
+  'import neptune': { needs: 'workspace', long: true, summary: "Import the runs that neptune-exporter has written: params, metrics, texts, files, times and status." },
   init: { needs: 'workspace', long: false, summary: "Write mlops.toml and make the store; running it twice changes nothing." },
   'log artifact': { needs: 'session', long: false, summary: "Keep a file or a folder with the active run." },
   'log data': { needs: 'session', long: false, summary: "Note which data the active run reads, with a digest over all of its content." },

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
+
 from driving import ONE_STEP, write_step
+from test_neptune_support import Exported, series, system
 
 from mlops_jupyter import Workspace, log_data, log_metric, log_model, log_param
 from mlops_jupyter.actor import Actor
@@ -55,6 +59,7 @@ def prepare(root: Path) -> Prepared:
     (root / "mlops.toml").write_text(TOML)
     (root / "pipeline.yaml").write_text(PIPELINE)
     write_step(root)
+    Exported(root / "exports").run("CH-1", system() + series("loss", [(0, 1.0)]))
     ann = Workspace.open(root, actor=Actor("ann"))
     runs = {}
     for name, auc in (("base", 0.7), ("tuned", 0.8), ("refined", 0.9)):

@@ -214,6 +214,7 @@ def test_unknown_argument_is_refused_alike(command: Command):
 SAMPLES: dict[str, Callable[[Prepared, str], Any]] = {
     "run": lambda made, verb: "tuned",
     "runs": lambda made, verb: ["base", "tuned"],
+    "dir": lambda made, verb: "exports",
     "snapshot": lambda made, verb: "first",
     "snapshots": lambda made, verb: ["first"],
     "model": lambda made, verb: "churn/2",
