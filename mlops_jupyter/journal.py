@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any, Literal
+
+from mlops_jupyter.cell_names import Names, names_of
 
 Outcome = Literal["ok", "error", "interrupted", "unknown"]
 
@@ -31,9 +34,14 @@ class CellRecord:
     seconds: float
     error: str | None = None
 
+    @cached_property
+    def names(self) -> Names:
+        """The variables of the notebook that it reads and writes, told from its source."""
+        return names_of(self.source)
+
     def to_json(self) -> dict[str, Any]:
-        """Give all fields."""
-        return asdict(self)
+        """Give all fields, and the names that it reads and writes."""
+        return asdict(self) | {"read": list(self.names.read), "written": list(self.names.written)}
 
 
 class Journal:

@@ -25,8 +25,6 @@ from mlops_jupyter.tracking.versions import Versions
 from mlops_jupyter.workspace import COMMANDS as WORKSPACE_COMMANDS
 from mlops_jupyter.workspace import Workspace
 
-CELLS = "mlops/cells.json"
-
 
 @dataclass(frozen=True, repr=False)
 class Restored(Shown):

@@ -16,12 +16,13 @@ from typing import Annotated, Any
 from mlops_jupyter import expressions
 from mlops_jupyter.commands import Command, Option, collect, command
 from mlops_jupyter.display import Block, Grid, Message, Note, Pairs, Shown, seconds_text
-from mlops_jupyter.errors import MlopsError, UsageError, translate
+from mlops_jupyter.errors import MlopsError, StoreError, UsageError, translate
 from mlops_jupyter.kernel.recorder import Recorder
 from mlops_jupyter.session import Session
 from mlops_jupyter.snapshots.manifest import usable_name
 from mlops_jupyter.tracking import log
 from mlops_jupyter.tracking.active import ActiveRun
+from mlops_jupyter.tracking.queue.local_ids import Waiting
 from mlops_jupyter.tracking.runs import CELL_SOURCE
 from mlops_jupyter.tracking.values import as_scalar
 
@@ -50,6 +51,7 @@ class CellRun(Shown):
     seconds: float
     params: dict[str, str]
     metrics: dict[str, float]
+    waiting: int = 0
 
     def to_json(self) -> Any:
         """Give the run's facts."""
@@ -60,6 +62,7 @@ class CellRun(Shown):
             "seconds": self.seconds,
             "params": self.params,
             "metrics": self.metrics,
+            "waiting": self.waiting,
         }
 
     def blocks(self) -> Sequence[Block]:
@@ -70,6 +73,8 @@ class CellRun(Shown):
             blocks.append(Grid({name: name for name in self.metrics}, [self.metrics]))
         if self.params:
             blocks.append(Pairs(self.params))
+        if self.waiting:
+            blocks.append(Note(f"the tracking store is away; {self.waiting} logged entries wait for it, and are safe"))
         return blocks
 
 
@@ -184,11 +189,11 @@ class CellRuns:
         run = opened.run
         try:
             # Ended first: a snapshot that fails must not leave the run open.
-            if not self._session.close(run, error):
+            was_open = self._session.close(run, error)
+            self._session.keep_cell(run)
+            if not was_open:
                 return []  # the cell has ended its run itself
-            seconds = time.perf_counter() - opened.began
-            known = self._session.workspace.runs.get(run.run_id)
-            shown.append(CellRun(run, known.status, seconds, dict(known.params), dict(known.metrics)))
+            shown.append(self._summary(opened, error))
             if opened.snapshot:
                 shown.append(self._session.take_snapshot(usable_name(run.name, run.run_id[:6]), "", run))
         except Exception as problem:
@@ -196,6 +201,15 @@ class CellRuns:
             text = f"run {run.name} ({run.run_id[:8]}): {ours.message}; {ours.hint}"
             shown.append(Message(text, ours.to_json(), "bad"))
         return shown
+
+    def _summary(self, opened: _Opened, error: BaseException | None) -> CellRun:
+        run, seconds = opened.run, time.perf_counter() - opened.began
+        try:
+            known = self._session.workspace.runs.get(run.run_id)
+        except (StoreError, Waiting):
+            status = "FINISHED" if error is None else "FAILED"
+            return CellRun(run, status, seconds, {}, {}, run.tracking.queue.backlog().entries)
+        return CellRun(run, known.status, seconds, dict(known.params), dict(known.metrics))
 
 
 def _autolog(*, on: bool) -> None:

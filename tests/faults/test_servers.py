@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -59,8 +60,11 @@ def _while_it_is_away(tmp_path: Path, server: MlflowServer, seconds: float) -> N
     notebook = Notebook(tmp_path)
     took: list[float] = []
 
-    def cell(code: str) -> None:
-        took.append(timed(lambda: notebook.good(code)))
+    def cell(code: str) -> str:
+        began = time.monotonic()
+        shown = notebook.good(code).text
+        took.append(time.monotonic() - began)
+        return shown
 
     try:
         notebook.good("from mlops_jupyter import log_metric, log_param\n%mlops start --name through")
@@ -71,6 +75,9 @@ def _while_it_is_away(tmp_path: Path, server: MlflowServer, seconds: float) -> N
         cell("log_param('depth', 3)\nlog_param('depth', 3)\n%mlops log tag when='while it was away'")
         cell("%mlops log text note.txt=\"'kept'\"")
         cell("%mlops end")
+        said = cell("%%mlops run --name 'a cell alone'\nlog_metric('m', 2.0)")
+        assert "FINISHED" in said
+        assert "entries wait for it, and are safe" in said
         cell("%mlops start --name 'begun alone'")
         cell("for i in range(0, 30): log_metric('n', float(i // 3), i // 3)")
         alone = notebook.value("get_ipython().run_line_magic('mlops', 'status').to_json()['active_run']['run_id']")
@@ -95,7 +102,11 @@ def _while_it_is_away(tmp_path: Path, server: MlflowServer, seconds: float) -> N
     assert begun.metrics["direct"] == 1.0
     assert begun.tags["mlops.local_id"] == alone
     assert begun.run_id != alone
-    assert len(workspace.runs.find()) == 2
+    assert len(workspace.runs.find()) == 3
+    of_a_cell = workspace.runs.resolve("a cell alone")
+    assert (of_a_cell.status, of_a_cell.metrics["m"]) == ("FINISHED", 2.0)
+    (record,) = json.loads(workspace.runs.text(of_a_cell, "mlops/cells.json") or "")
+    assert (record["outcome"], record["read"]) == ("ok", ["log_metric"])
     started = client.get_run(begun.run_id).info.start_time / 1000
     # It was created when the server was back, and began before.
     assert time.time() - started > seconds

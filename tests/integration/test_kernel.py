@@ -380,6 +380,24 @@ def test_a_run_that_spans_cells_keeps_every_cell(notebook, workspace):
     assert "ZeroDivisionError" in next(cell["error"] for cell in cells if cell["id"] == "b")
 
 
+def test_a_cells_run_keeps_the_cell_and_its_names(notebook, workspace):
+    """`%%mlops run` leaves the record of its own cell: source, outcome, and the names read and written."""
+    notebook.good("base = 20")
+    notebook.good("%%mlops run --name named\nfrom math import sqrt\nresult = sqrt(base)", cell="named-1")
+    (cell,) = json.loads(artifact(workspace, last(workspace), "mlops/cells.json"))
+    assert (cell["id"], cell["outcome"], cell["read"], cell["written"]) == (
+        "named-1",
+        "ok",
+        ["base"],
+        ["result", "sqrt"],
+    )
+    assert cell["source"].startswith("%%mlops run --name named\n")
+    assert notebook.run("%%mlops run --name fails\nbase / 0", cell="fails-1").ename == "ZeroDivisionError"
+    (cell,) = json.loads(artifact(workspace, last(workspace), "mlops/cells.json"))
+    assert (cell["outcome"], cell["read"]) == ("error", ["base"])
+    assert "ZeroDivisionError" in cell["error"]
+
+
 def test_end_takes_a_status(notebook, workspace):
     """`end --status FAILED` says how it went; an unknown status is refused and the run stays open."""
     notebook.good("%mlops start --name ended")

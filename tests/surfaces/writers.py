@@ -93,16 +93,7 @@ class Writers:
 
     def said(self, number: int) -> dict[str, dict[str, int]]:
         """Give, by run, how many points were acknowledged, and whether param, tag and end were."""
-        found: dict[str, dict[str, int]] = {}
-        path = self._place / f"said-{number}"
-        lines = path.read_text().splitlines() if path.exists() else []
-        for kind, run, *rest in map(str.split, lines):
-            known = found.setdefault(run, {"points": 0, "param": 0, "tag": 0, "ended": 0})
-            if kind == "point":
-                known["points"] = int(rest[0]) + 1
-            elif kind != "run":
-                known[kind] = 1
-        return found
+        return said_in(self._place / f"said-{number}")
 
     def close(self) -> None:
         """End the program."""
@@ -111,6 +102,19 @@ class Writers:
         self._process.wait(30)
         assert self._process.stdout is not None
         self._process.stdout.close()
+
+
+def said_in(path: Path) -> dict[str, dict[str, int]]:
+    """Give, by run, how many points were acknowledged, and whether param, tag and end were, by a writer's file."""
+    found: dict[str, dict[str, int]] = {}
+    lines = path.read_text().splitlines() if path.exists() else []
+    for kind, run, *rest in map(str.split, lines):
+        known = found.setdefault(run, {"points": 0, "param": 0, "tag": 0, "ended": 0})
+        if kind == "point":
+            known["points"] = int(rest[0]) + 1
+        elif kind != "run":
+            known[kind] = 1
+    return found
 
 
 def points(client: object, run_id: str) -> list[tuple[int, float]]:
@@ -124,4 +128,4 @@ def expected(count: int) -> list[tuple[int, float]]:
     return [(step // 3, float(step // 3)) for step in range(count)]
 
 
-__all__ = ["Writers", "expected", "points"]
+__all__ = ["Writers", "expected", "points", "said_in"]
