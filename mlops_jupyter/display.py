@@ -10,13 +10,17 @@ from __future__ import annotations
 import html
 import json
 import math
-import re
 import textwrap
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
+
+from mlops_jupyter.wording import bytes_text as bytes_text
+from mlops_jupyter.wording import safe_text as safe_text
+from mlops_jupyter.wording import seconds_text as seconds_text
+from mlops_jupyter.wording import show_value as show_value
+from mlops_jupyter.wording import time_text as time_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,14 +79,30 @@ class Code:
 
 
 @dataclass(frozen=True)
+class Diff:
+    """What changed in a text: lines that begin with ``+`` where added, ``-`` where removed, a space where kept."""
+
+    lines: Sequence[str]
+    title: str = ""
+
+
+@dataclass(frozen=True)
 class Picture:
-    """An SVG made by this module, and what it shows in words."""
+    """An SVG made by this package, and what it shows in words."""
 
     svg: str
     alt: str
 
 
-Block = Heading | Note | Pairs | Grid | Code | Picture
+@dataclass(frozen=True)
+class Fold:
+    """Blocks that are unfolded by a click where that can be, and stand there where it can't, as in plain text."""
+
+    summary: str
+    blocks: Sequence[Block]
+
+
+Block = Heading | Note | Pairs | Grid | Code | Diff | Picture | Fold
 
 
 class Shown(ABC):
@@ -205,32 +225,7 @@ def dump(document: Any) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
 
 
-def show_value(value: Any) -> str:
-    """Give a cell's text: numbers short, times local, nothing as nothing."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return _number(value)
-    if isinstance(value, datetime):
-        return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key}={show_value(item)}" for key, item in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(show_value(item) for item in value)
-    return str(value)
-
-
 _TIMES = {"time", "started", "created"}
-
-
-def time_text(moment: str | None) -> str:
-    """Give a time, which records have in UTC, as people here read it; what is no time as it is."""
-    try:
-        return show_value(datetime.fromisoformat(moment)) if moment else ""
-    except (ValueError, OverflowError):
-        return str(moment)
 
 
 def _cell(key: str, value: Any) -> str:
@@ -238,46 +233,8 @@ def _cell(key: str, value: Any) -> str:
     return time_text(value) if key in _TIMES and isinstance(value, str) else show_value(value)
 
 
-def _number(value: float) -> str:
-    if math.isnan(value) or math.isinf(value):
-        return str(value)
-    return f"{value:.6g}"
-
-
-def seconds_text(seconds: float | None) -> str:
-    """Give a duration as people say it: ``0.4 s``, ``12 s``, ``3 min 5 s``, ``2 h 4 min``."""
-    if seconds is None:
-        return ""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
-def bytes_text(size: int | float) -> str:
-    """Give a size as people say it: ``312 B``, ``1.4 MB``."""
-    if size < 1000:
-        return f"{size:.0f} B"
-    for unit in ("kB", "MB", "GB"):
-        size /= 1000
-        if size < 1000:
-            return f"{size:.1f} {unit}"
-    return f"{size / 1000:.1f} TB"
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # Plain text
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-
-
-def safe_text(text: str) -> str:
-    """Make control characters visible: a run's name must not move a terminal's cursor."""
-    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
 def _text(block: Block) -> str:
@@ -294,8 +251,12 @@ def _text(block: Block) -> str:
         case Code(text, title):
             head = f"{safe_text(title)}\n" if title else ""
             return head + textwrap.indent(safe_text(text), "  ")
+        case Diff(lines, title):
+            return _text(Code("\n".join(lines), title))
         case Picture(_, alt):
             return safe_text(alt)
+        case Fold(summary, blocks):
+            return "\n".join([safe_text(summary), *map(_text, blocks)])
 
 
 def _pairs_text(block: Pairs) -> str:
@@ -355,6 +316,15 @@ border-bottom:1px solid var(--jp-border-color2,#d0d0d0);vertical-align:top;max-w
 .mlops-result.mlops-result p.bad{border-color:var(--jp-error-color1,#d32f2f)}
 .mlops-result.mlops-result pre{margin:2px 0 8px;padding:6px 8px;font-size:12px;overflow-x:auto;
 background:var(--jp-layout-color2,#f5f5f5);color:inherit;font-family:var(--jp-code-font-family,monospace)}
+.mlops-result.mlops-result pre.d>*{display:block;min-height:1.5em;color:inherit;text-decoration:none;padding:0 4px}
+.mlops-result pre.d>ins{background:color-mix(in srgb,var(--jp-success-color1,#388e3c) 18%,transparent)}
+.mlops-result pre.d>del{background:color-mix(in srgb,var(--jp-error-color1,#d32f2f) 16%,transparent)}
+.mlops-result pre.d>i{opacity:.75}
+.mlops-result .pic{display:inline-block;max-width:100%;margin:4px 16px 8px 0;vertical-align:top}
+.mlops-result summary{cursor:pointer;margin:4px 0}
+[data-jp-theme-light=false] .mlops-result,.vscode-dark .mlops-result{--mlops-c0:#77bbff;--mlops-c1:#dd9911;
+--mlops-c2:#dd4466;--mlops-c3:#ccee99;--mlops-c4:#4477ee;--mlops-c5:#00e5c8;--mlops-c6:#cc55aa;--mlops-c7:#ee7755;
+--mlops-low:#66aaff;--mlops-high:#ff9944}
 </style>"""
 
 
@@ -379,8 +349,19 @@ def _html(block: Block) -> str:
             return _grid_html(block)
         case Code(text, title):
             return _title(title) + f"<pre>{html.escape(safe_text(text))}</pre>"
+        case Diff(lines, title):
+            return _title(title) + f'<pre class="d">{"".join(map(_line_html, lines))}</pre>'
         case Picture(svg, alt):
-            return f'<div role="img" aria-label="{escape(alt)}">{svg}</div>'
+            return f'<div class="pic" role="img" aria-label="{escape(alt)}">{svg}</div>'
+        case Fold(summary, blocks):
+            inner = "".join(map(_html, blocks))
+            return f"<details><summary>{escape(summary)}</summary>{inner}</details>"
+
+
+def _line_html(line: str) -> str:
+    # The sign stays in the text: colour alone tells nothing to who can't see it, or copies it.
+    kind = {"+": "ins", "-": "del", "@": "i"}.get(line[:1], "span")
+    return f"<{kind}>{html.escape(safe_text(line))}</{kind}>"
 
 
 def _title(title: str) -> str:

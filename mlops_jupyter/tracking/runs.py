@@ -227,7 +227,7 @@ class Runs:
             mlops compare @last baseline
         """
         found = [self.resolve(ref) for ref in runs]
-        return compared(self._tracking, found, lambda run: self.text(run, CELL_SOURCE))
+        return compared(self._tracking, found, self.text)
 
     def text(self, run: Run, name: str) -> str | None:
         """Give a text among a run's artifacts, or None where there is none."""
