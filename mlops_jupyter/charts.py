@@ -387,7 +387,8 @@ def _upright(axis: _Axis, x: float, box: _Box, gap: float, *, is_coloured: bool,
             yield f'<path d="M{x:.1f},{y1:.1f}V{y2:.1f}" style="{_mixed(tenth / 9)}" stroke-width="5"/>'
     else:
         yield _rule(x, box.top, x, box.bottom, 0.5)
-    yield '<g style="paint-order:stroke;stroke:var(--jp-layout-color0,Canvas);stroke-width:3px;stroke-linejoin:round">'
+    ground = "var(--jp-layout-color0,var(--vscode-editor-background,Canvas))"
+    yield f'<g style="paint-order:stroke;stroke:{ground};stroke-width:3px;stroke-linejoin:round">'
     for part, label in axis.ticks():
         yield _text(x + 6, box.y(part) + 4, _fit(label, min(gap, 90) - 14))
     yield "</g>"

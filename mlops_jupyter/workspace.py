@@ -14,6 +14,7 @@ from mlops_jupyter import demo as demo_project
 from mlops_jupyter.actor import Actor, os_actor
 from mlops_jupyter.commands import Option, collect, command
 from mlops_jupyter.config import FILE, STATE, Config
+from mlops_jupyter.data.room import Data
 from mlops_jupyter.demo import DemoResult
 from mlops_jupyter.display import Block, Heading, Message, Note, Pairs, Shown
 from mlops_jupyter.errors import UsageError, translate
@@ -89,6 +90,8 @@ class Workspace:
         self._notify = notify
         self.tracking = Tracking(config, self.prepare)
         self.runs = Runs(self.tracking)
+        # Who is known by a token or an identity asks over the network.
+        self.data = Data(self.tracking, self.runs, config.root, inside=self.actor.via != "os")
         self.neptune = Neptune(self.tracking, self.prepare, notify)
         self.ledger = Ledger(config.state, self.prepare, self.actor)
         self.registry = Registry(config, self.tracking, self.runs, self.ledger, self.actor)
@@ -421,6 +424,7 @@ COMMANDS = collect(
     {
         "": Workspace,
         "runs": Runs,
+        "data": Data,
         "neptune": Neptune,
         "registry": Registry,
         "snapshots": Snapshots,

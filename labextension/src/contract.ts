@@ -6,6 +6,7 @@ export interface ICommands {
   audit: { name?: string };
   'audit verify': { head?: string };
   compare: { runs: string[] };
+  'data diff': { a: string; b: string };
   end: { status?: 'FINISHED' | 'FAILED' | 'KILLED' };
   'import neptune': { dir: string; experiment?: string; files?: string; step_multiplier?: number };
   init: { dir?: string; experiment?: string; tracking_uri?: string };
@@ -49,6 +50,7 @@ export const COMMANDS: {
   audit: { needs: 'workspace', long: false, summary: "Show the ledger: who promoted, was refused or approved what, when, and why." },
   'audit verify': { needs: 'workspace', long: false, summary: "Recompute the ledger's whole chain of hashes." },
   compare: { needs: 'workspace', long: false, summary: "Show runs side by side: metrics, parameters, code, data and environment, differences first." },
+  'data diff': { needs: 'workspace', long: false, summary: "Compare two versions of data: columns, rows, and what has changed in each column." },
   end: { needs: 'session', long: false, summary: "End the run that `start` began." },
   'import neptune': { needs: 'workspace', long: true, summary: "Import the runs that neptune-exporter has written: params, metrics, texts, files, times and status." },
   init: { needs: 'workspace', long: false, summary: "Write mlops.toml and make the store; running it twice changes nothing." },
