@@ -100,6 +100,8 @@ class Session:
         name: str | None = None,
         experiment: Annotated[str | None, Option(metavar="E")] = None,
         nested: bool = False,
+        autolog: bool = False,
+        system_metrics: bool = False,
     ) -> Message:
         """Begin a run that spans cells; every cell executed until `end` is journaled to it.
 
@@ -107,6 +109,8 @@ class Session:
             name: The run's name.
             experiment: The experiment that it goes to.
             nested: Make it a child of the run that is active.
+            autolog: Let MLflow log what is trained until the run ends.
+            system_metrics: Measure processor, memory, disk, network and GPU until it ends.
 
         Returns:
             The run.
@@ -117,7 +121,8 @@ class Session:
         Example:
             %mlops start --name sweep
         """
-        run = self.begin(name, experiment=experiment, nested=nested)
+        more: dict[str, Any] = {"autolog": autolog, "system_metrics": system_metrics}
+        run = self.begin(name, experiment=experiment, nested=nested, **more)
         self._spans.append(_Span(run, len(self.journal), len(self.journal)))
         return Message(f"run {run.name} ({run.run_id[:8]}) has begun", _run_json(run))
 
@@ -128,6 +133,8 @@ class Session:
         experiment: str | None = None,
         nested: bool = False,
         tags: Mapping[str, str] | None = None,
+        autolog: bool = False,
+        system_metrics: bool = False,
     ) -> ActiveRun:
         """Open a run that knows its notebook, cell, commit and environment.
 
@@ -136,6 +143,8 @@ class Session:
             experiment: Where it goes.
             nested: Whether it may begin inside another.
             tags: More tags.
+            autolog: Whether MLflow logs what is trained.
+            system_metrics: Whether the machine is measured.
 
         Returns:
             The run.
@@ -147,6 +156,8 @@ class Session:
             experiment=experiment,
             nested=nested,
             tags=known | dict(tags or {}),
+            autolog=autolog,
+            system_metrics=system_metrics,
         )
 
     @command("end", needs="session")

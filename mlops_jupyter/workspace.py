@@ -314,6 +314,8 @@ class Workspace:
         nested: bool = False,
         params: Mapping[str, Any] | None = None,
         tags: Mapping[str, str] | None = None,
+        autolog: bool = False,
+        system_metrics: bool = False,
     ) -> Iterator[ActiveRun]:
         """Run a block inside an MLflow run: FINISHED when it ends, FAILED with the traceback when it raises.
 
@@ -323,6 +325,8 @@ class Workspace:
             nested: Whether it may begin inside another, as its child.
             params: Parameters to begin with.
             tags: Tags to begin with.
+            autolog: Whether MLflow logs what is trained, by this thread and by those that it starts, until it ends.
+            system_metrics: Whether processor, memory, disk, network and GPU are measured until it ends.
 
         Yields:
             The run, with its ``run_id`` and ``name``.
@@ -331,7 +335,8 @@ class Workspace:
             ConflictError: A run is active in this thread already, and ``nested`` was not said.
         """
         every = run_tags(self.root) | {key: str(value) for key, value in (tags or {}).items()}
-        with active.opened(self.tracking, name, experiment=experiment, nested=nested, tags=every) as run:
+        more: dict[str, Any] = {"autolog": autolog, "system_metrics": system_metrics}
+        with active.opened(self.tracking, name, experiment=experiment, nested=nested, tags=every, **more) as run:
             for key, value in (params or {}).items():
                 log.log_param(key, value)
             yield run
@@ -344,6 +349,8 @@ def run(
     nested: bool = False,
     params: Mapping[str, Any] | None = None,
     tags: Mapping[str, str] | None = None,
+    autolog: bool = False,
+    system_metrics: bool = False,
 ) -> Any:
     """Open a run in the workspace of the working directory; see :meth:`Workspace.run`.
 
@@ -353,11 +360,14 @@ def run(
         nested: Whether it may begin inside another.
         params: Parameters to begin with.
         tags: Tags to begin with.
+        autolog: Whether MLflow logs what is trained.
+        system_metrics: Whether the machine is measured.
 
     Returns:
         A context manager that gives the run.
     """
-    return Workspace.open().run(name, experiment=experiment, nested=nested, params=params, tags=tags)
+    more: dict[str, Any] = {"autolog": autolog, "system_metrics": system_metrics}
+    return Workspace.open().run(name, experiment=experiment, nested=nested, params=params, tags=tags, **more)
 
 
 def _settings(experiment: str | None, tracking_uri: str | None) -> str:

@@ -34,7 +34,7 @@ export interface ICommands {
   show: { snapshot: string };
   snapshot: { name?: string; message?: string };
   snapshots: { limit?: number };
-  start: { name?: string; experiment?: string; nested?: boolean };
+  start: { name?: string; experiment?: string; nested?: boolean; autolog?: boolean; system_metrics?: boolean };
   status: Record<string, never>;
 }
 

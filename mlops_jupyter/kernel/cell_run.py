@@ -82,7 +82,6 @@ class CellRun(Shown):
 class _Opened:
     run: ActiveRun
     began: float
-    autolog: bool
     snapshot: bool
     depth: int
 
@@ -109,6 +108,7 @@ class CellRuns:
         param: Annotated[list[str], Option("-p", metavar="K=V")] = [],  # noqa: B006 - read as a declaration
         tag: Annotated[dict[str, str], Option("-t", metavar="K=V")] = {},  # noqa: B006
         autolog: bool = False,
+        system_metrics: bool = False,
         snapshot: bool = False,
         nested: bool = False,
     ) -> None:
@@ -121,7 +121,8 @@ class CellRuns:
             experiment: The experiment that it goes to.
             param: A parameter; the value is Python evaluated in the notebook, a bare word is text.
             tag: A tag, to the letter.
-            autolog: Let MLflow log what the cell trains.
+            autolog: Let MLflow log what the cell trains, and what the threads train that it starts, until it has ended.
+            system_metrics: Measure processor, memory, disk, network and GPU while it runs.
             snapshot: Take a snapshot when the cell has ended, and attach it.
             nested: Make it a child of the run that is active.
 
@@ -144,20 +145,19 @@ class CellRuns:
             key: as_scalar("param", key, expressions.evaluate(key, text, session.namespace, words=True))
             for key, text in pairs
         }
-        opened = session.begin(name, experiment=experiment, nested=nested, tags=tag)
+        more: dict[str, Any] = {"autolog": autolog, "system_metrics": system_metrics}
+        opened = session.begin(name, experiment=experiment, nested=nested, tags=tag, **more)
         try:
             opened.tracking.put_text(opened.run_id, self._recorder.source, CELL_SOURCE)
             for key, value in values.items():
                 log.log_param(key, value)
-            if autolog:
-                _autolog(on=True)
         except BaseException as error:
             try:
                 session.close(opened, error)
             except MlopsError as second:
                 error.add_note(f"mlops: the run could not be marked as FAILED: {second.message}")
             raise
-        self._opened.append(_Opened(opened, time.perf_counter(), autolog, snapshot, self._recorder.depth))
+        self._opened.append(_Opened(opened, time.perf_counter(), snapshot, self._recorder.depth))
 
     def hand_down(self) -> None:
         """Let the run opened last end with the cell that is about to be executed inside this one."""
@@ -176,12 +176,7 @@ class CellRuns:
         """
         shown: list[Shown] = []
         while self._opened and depth and self._opened[-1].depth >= depth:
-            opened = self._opened.pop()
-            try:
-                if opened.autolog:
-                    _autolog(on=False)
-            finally:
-                shown += self._close(opened, error)
+            shown += self._close(self._opened.pop(), error)
         return shown
 
     def _close(self, opened: _Opened, error: BaseException | None) -> list[Shown]:
@@ -210,12 +205,6 @@ class CellRuns:
             status = "FINISHED" if error is None else "FAILED"
             return CellRun(run, status, seconds, {}, {}, run.tracking.queue.backlog().entries)
         return CellRun(run, known.status, seconds, dict(known.params), dict(known.metrics))
-
-
-def _autolog(*, on: bool) -> None:
-    from mlops_jupyter.tracking.autolog import switch
-
-    switch(on)
 
 
 #: ``run`` has a shape of its own, a cell, and so is the magic's alone.

@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -76,6 +76,8 @@ _open = _Open()
 _others: dict[str, ActiveRun] = {}
 # Runs begun while the store was away, which MLflow's own calls can't write to yet.
 _unknown_to_mlflow: set[str] = set()
+# What goes on with a run, and is ended before it is, by its id.
+_before_end: dict[str, Callable[[], None]] = {}
 
 
 if hasattr(os, "register_at_fork"):
@@ -150,6 +152,8 @@ def begin(
     experiment: str | None = None,
     nested: bool = False,
     tags: Mapping[str, str] | None = None,
+    autolog: bool = False,
+    system_metrics: bool = False,
 ) -> ActiveRun:
     """Open a run in this thread.
 
@@ -161,6 +165,8 @@ def begin(
         experiment: Where it goes; the workspace's own when None.
         nested: Whether it may begin inside another, as its child.
         tags: Tags to begin with.
+        autolog: Whether MLflow logs what is trained, by this thread and by those that it starts, until the run ends.
+        system_metrics: Whether processor, memory, disk, network and GPU are measured until it ends.
 
     Returns:
         The run.
@@ -192,7 +198,23 @@ def begin(
             run_id[:8],
         )
     _open.here.append(run)
+    if autolog or system_metrics:
+        _record_more(run, autolog, system_metrics)
     return run
+
+
+def _record_more(run: ActiveRun, autolog: bool, system_metrics: bool) -> None:
+    from mlops_jupyter.tracking import autolog as recording
+
+    _before_end[run.run_id] = lambda: recording.end(run.run_id)
+    try:
+        if system_metrics:
+            recording.watch(run)
+        if autolog:
+            recording.begin(run)
+    except BaseException as error:
+        fail(error)
+        raise
 
 
 def _around(tracking: Tracking) -> ActiveRun | None:
@@ -231,6 +253,16 @@ def end(status: Status = "FINISHED") -> ActiveRun:
     """
     if not _open.here:
         raise ConflictError("no run is active", "%mlops start opens one")
+    finish = _before_end.pop(_open.here[-1].run_id, None)
+    try:
+        if finish is not None:
+            finish()
+    finally:
+        closed = _close(status)
+    return closed
+
+
+def _close(status: Status) -> ActiveRun:
     closed = _open.here.pop()
     _unknown_to_mlflow.discard(closed.run_id)
     fluent.pop(closed.store_id or closed.run_id)
@@ -271,6 +303,8 @@ def opened(
     experiment: str | None = None,
     nested: bool = False,
     tags: Mapping[str, str] | None = None,
+    autolog: bool = False,
+    system_metrics: bool = False,
 ) -> Iterator[ActiveRun]:
     """Run a block inside a run: FINISHED when it ends, FAILED with the traceback when it raises.
 
@@ -280,11 +314,14 @@ def opened(
         experiment: Where it goes.
         nested: Whether it may begin inside another.
         tags: Tags to begin with.
+        autolog: Whether MLflow logs what is trained.
+        system_metrics: Whether the machine is measured.
 
     Yields:
         The run.
     """
-    run = begin(tracking, name, experiment=experiment, nested=nested, tags=tags)
+    more: dict[str, Any] = {"autolog": autolog, "system_metrics": system_metrics}
+    run = begin(tracking, name, experiment=experiment, nested=nested, tags=tags, **more)
     try:
         yield run
     except BaseException as error:

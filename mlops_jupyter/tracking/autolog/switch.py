@@ -1,0 +1,241 @@
+"""Puts our state in the place of MLflow's while runs autolog, switches its autologging on, and takes all of it away."""
+
+from __future__ import annotations
+
+import concurrent.futures.thread
+import functools
+import importlib
+import logging
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+from mlops_jupyter.tracking import mlflow_module
+from mlops_jupyter.tracking.autolog import lanes, state
+from mlops_jupyter.tracking.autolog.imports import Finding
+from mlops_jupyter.tracking.autolog.shape import misfit, misses, misses_of_sklearn
+
+_logger = logging.getLogger("mlops_jupyter")
+_UTILS = "mlflow.utils.autologging_utils"
+_DRAWS = "_log_specialized_estimator_content"
+# MLflow hooks these into the whole process by their own means: there is no telling which thread they serve.
+_NOT_BY_THREAD = ["ag2", "haystack", "litellm", "llama_index", "spark", "strands"]
+
+
+class Switch:
+    """What is in place, in this process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._placed: _Placed | None = None
+        self._plain = False
+        self._is_told = False
+
+    def on(self) -> None:
+        """Let MLflow autolog for the runs that are open and want it."""
+        with self._lock:
+            if self._plain:
+                return
+            problem = misses()
+            if not problem:
+                self._placed = self._placed or _Placed(lambda: self.off(wait=False))
+                self._placed.switch_on()
+                problem = misfit()
+            if problem:
+                self._fall_back(problem)
+
+    def off(self, *, wait: bool = True) -> None:
+        """Take everything away, unless a run autologs or something goes on that one has started.
+
+        Args:
+            wait: Whether to wait for another thread that is just switching. From within MLflow's patches that could
+                be one that waits for this.
+        """
+        if lanes.is_any_open() or not self._lock.acquire(blocking=wait):
+            return
+        try:
+            if self._plain and not lanes.is_any_open():
+                self._plain = False
+                mlflow_module().autolog(disable=True, silent=True)
+            if self._placed is not None and not lanes.is_any_open() and not lanes.is_anything_left():
+                self._placed.take_away()
+                self._placed = None
+        finally:
+            self._lock.release()
+
+    def _fall_back(self, problem: str) -> None:
+        """Switch autologging on as MLflow does it: for the whole process."""
+        if self._placed is not None:
+            self._placed.take_away()
+            self._placed = None
+        if not self._is_told:
+            self._is_told = True
+            _logger.warning(
+                "%s: autologging is on for all threads of this process while a run autologs, and can write what one "
+                "thread trains into the run of another",
+                problem,
+            )
+        configs = getattr(sys.modules.get(_UTILS), "AUTOLOGGING_INTEGRATIONS", {})
+        if not _is_on(configs, "mlflow"):
+            self._plain = True
+            mlflow_module().autolog(silent=True)
+
+
+switch = Switch()
+
+
+class _Placed:
+    """What was put in place, and how it is taken away.
+
+    Args:
+        idle: Called by MLflow's patches when no run autologs any more.
+    """
+
+    def __init__(self, idle: Callable[[], None]) -> None:
+        mlflow_module()
+        self._idle = idle
+        self._utils = importlib.import_module(_UTILS)
+        self._safety = importlib.import_module(f"{_UTILS}.safety")
+        self._hooks = importlib.import_module("mlflow.utils.import_hooks")
+        self._finding = Finding(self._hooks)
+        self._undo = ExitStack()
+        self._switched: dict[str, tuple[state.LaneConfig, Any]] = {}
+        self._hooked: dict[str, tuple[list[Any], list[Any] | None]] = {}
+        self._rebound: list[tuple[str, Any, Any]] = []
+        try:
+            self._put_in_place()
+        except BaseException:
+            self._undo.close()
+            raise
+
+    def _put_in_place(self) -> None:
+        utils, safety = self._utils, self._safety
+        sessions = state.Sessions(safety._AutologgingSessionManager, safety.AutologgingSession)
+        self._set(safety, "_AutologgingSessionManager", sessions)
+        finder = self._hooks.ImportHookFinder
+        self._set(finder, "find_spec", self._finding.find_spec(finder.find_spec))
+        self._set(threading.Thread, "start", lanes.started_by(threading.Thread.start))
+        pool = concurrent.futures.thread.ThreadPoolExecutor
+        self._set(pool, "submit", lanes.submitted_by(pool.submit))
+        some = state.disabling_some(utils.disable_discrete_autologging, utils.AUTOLOGGING_INTEGRATIONS)
+        self._rebound = [
+            ("disable_autologging", utils.disable_autologging, state.disable_autologging),
+            ("disable_discrete_autologging", utils.disable_discrete_autologging, some),
+        ]
+        client, metrics = utils.MlflowAutologgingQueueingClient, utils.BatchMetricsLogger
+        flush = state.writing_while_open(client._flush_pending_operations, lambda _, given: given[0].run_id)
+        self._set(client, "_flush_pending_operations", flush)
+        log_batch = state.writing_while_open(metrics._timed_log_batch, lambda logger, _: logger.run_id)
+        self._set(metrics, "_timed_log_batch", log_batch)
+        known = mlflow_module().MlflowClient
+        self._set(known, "log_inputs", state.noting_again(known.log_inputs))
+        quiet = state.Quiet()
+        for name in ("mlflow.sklearn", _UTILS):
+            logging.getLogger(name).addFilter(quiet)
+            self._undo.callback(logging.getLogger(name).removeFilter, quiet)
+
+    def _set(self, owner: Any, name: str, value: Any) -> None:
+        """Set an attribute, and have what was there set again when we go, unless others have set it since."""
+        before = vars(owner)[name]
+        setattr(owner, name, value)
+        self._undo.callback(lambda: setattr(owner, name, before) if vars(owner).get(name) is value else None)
+
+    def _follow_imports(self) -> None:
+        """Do the same in those modules of MLflow that have been imported since."""
+        for owner in self._utils._training_sessions:
+            if not isinstance(owner._session_stack, state.SessionStack):
+                self._set(owner, "_session_stack", state.SessionStack(owner, owner._session_stack))
+        # While another thread is importing it, it is there and not whole; that import is followed as well.
+        metrics = getattr(sys.modules.get("mlflow.sklearn"), "_AUTOLOGGING_METRICS_MANAGER", None)
+        if metrics is not None and type(metrics).__module__ == "mlflow.sklearn" and not misses_of_sklearn():
+            known = type(metrics)
+            metrics.__class__ = state.metrics_class(known, self._utils.AUTOLOGGING_INTEGRATIONS)
+            self._undo.callback(setattr, metrics, "__class__", known)
+        drawing = sys.modules.get("mlflow.sklearn.utils")
+        draw = getattr(drawing, _DRAWS, None)
+        if draw is not None and not hasattr(draw, "__wrapped__"):
+            self._set(drawing, _DRAWS, state.one_at_a_time(draw))
+        self._rebind()
+
+    def _rebind(self, *, back: bool = False) -> None:
+        modules = [module for name, module in list(sys.modules.items()) if name.startswith("mlflow.")]
+        for name, theirs, ours in self._rebound:
+            old, new = (ours, theirs) if back else (theirs, ours)
+            for module in modules:
+                if vars(module).get(name) is old:
+                    setattr(module, name, new)
+
+    # Switching on
+
+    def switch_on(self) -> None:
+        """Have MLflow patch what is imported, and what will be; a user's own settings stay as they are."""
+        configs = self._utils.AUTOLOGGING_INTEGRATIONS
+        self._follow_imports()
+        ours = [name for name, (config, _) in self._switched.items() if configs.get(name) is config]
+        # Who has switched everything on themselves has it as they want it.
+        if _is_on(configs, "mlflow") or (self._switched and len(ours) == len(self._switched)):
+            return
+        before = {name: list(hooks) for name, hooks in self._hooks._post_import_hooks.items()}
+
+        def call() -> None:
+            stored = configs.get("mlflow")
+            mlflow_module().autolog(silent=True, exclude_flavors=[*_NOT_BY_THREAD, *ours])
+            configs["mlflow"] = stored
+
+        self._adopting(call)
+        for library, hooks in list(self._hooks._post_import_hooks.items()):
+            new = [hook for hook in hooks if hook not in before.get(library, [])]
+            if new:
+                kept = [hook for hook in hooks if hook not in new]
+                held = [*kept, *(self._adopting_hook(hook) for hook in new)]
+                self._hooks._post_import_hooks[library] = held
+                earlier = self._hooked.get(library)
+                self._hooked[library] = (held, earlier[1] if earlier else before.get(library))
+        self._finding.catch_up()
+
+    def _adopting_hook(self, hook: Callable[[Any], None]) -> Callable[[Any], None]:
+        # MLflow knows its hooks by their names, and must find this one when a user has it set others.
+        @functools.wraps(hook)
+        def imported(module: Any) -> None:
+            self._adopting(lambda: hook(module))
+
+        return imported
+
+    def _adopting(self, call: Callable[[], None]) -> None:
+        """Make the configurations that a call of MLflow's stores those of our runs, and of nobody else."""
+        configs = self._utils.AUTOLOGGING_INTEGRATIONS
+        with self._utils._autolog_conf_global_lock:
+            before = dict(configs)
+            call()
+            for name, config in list(configs.items()):
+                if name != "mlflow" and config and config is not before.get(name):
+                    configs[name] = state.LaneConfig(name, config, self._idle)
+                    earlier = self._switched.get(name)
+                    self._switched[name] = (configs[name], earlier[1] if earlier else before.get(name))
+            self._follow_imports()
+
+    # Switching off
+
+    def take_away(self) -> None:
+        """Leave MLflow as it was found, but for what a user has switched on or off meanwhile."""
+        configs = self._utils.AUTOLOGGING_INTEGRATIONS
+        with self._utils._autolog_conf_global_lock:
+            for name, (config, before) in self._switched.items():
+                if configs.get(name) is config:
+                    self._safety.revert_patches(name)
+                    configs[name] = before if before is not None else {}
+            hooks = self._hooks._post_import_hooks
+            for library, (held, before) in self._hooked.items():
+                if hooks.get(library) is held:
+                    if before is None:
+                        del hooks[library]
+                    else:
+                        hooks[library] = before
+            self._undo.close()
+            self._rebind(back=True)
+
+
+def _is_on(configs: dict[str, Any], name: str) -> bool:
+    return not (configs.get(name) or {}).get("disable", True)
