@@ -20,7 +20,7 @@ from mlops_jupyter.snapshots.variables import user_variables
 from mlops_jupyter.tracking import active, context, lineage
 from mlops_jupyter.tracking.active import ActiveRun
 from mlops_jupyter.tracking.context import run_tags
-from mlops_jupyter.tracking.records import SNAPSHOT, Run
+from mlops_jupyter.tracking.records import MARKS, SNAPSHOT, Run
 from mlops_jupyter.tracking.versions import Versions
 from mlops_jupyter.workspace import COMMANDS as WORKSPACE_COMMANDS
 from mlops_jupyter.workspace import Workspace
@@ -243,7 +243,7 @@ class Session:
         queue = run.tracking.queue
         queue.text(run.run_id, lineage.LINEAGE, lineage.told(found, document))
         if found:
-            queue.tag(run.run_id, lineage.MARKS, lineage.kinds(found))
+            queue.tag(run.run_id, MARKS, lineage.kinds(found))
 
     @command("snapshot", needs="session")
     def snapshot(self, name: str | None = None, *, message: Annotated[str, Option("-m", metavar="MSG")] = "") -> Any:

@@ -30,7 +30,7 @@ export interface ICommands {
   requests: Record<string, never>;
   restore: { snapshot: string; only?: string[]; prefix?: string };
   rollback: { name: string; alias: string; message?: string };
-  runs: { filter?: string; order_by?: string; limit?: number; experiment?: string };
+  runs: { filter?: string; order_by?: string; limit?: number; page?: number; experiment?: string };
   show: { snapshot: string };
   snapshot: { name?: string; message?: string };
   snapshots: { limit?: number };
@@ -74,7 +74,7 @@ export const COMMANDS: {
   requests: { needs: 'workspace', long: false, summary: "List promotion requests, the newest first." },
   restore: { needs: 'session', long: false, summary: "Bring the namespace back: variables from a snapshot, or from the snapshot of a run or a model." },
   rollback: { needs: 'workspace', long: false, summary: "Give an alias back to the version that held it before, as the ledger has it." },
-  runs: { needs: 'workspace', long: false, summary: "List runs, the newest first." },
+  runs: { needs: 'workspace', long: false, summary: "List runs, the newest first; sorted and paged by the store." },
   show: { needs: 'workspace', long: false, summary: "Show what a snapshot holds, without unpickling anything." },
   snapshot: { needs: 'session', long: false, summary: "Capture variables, cell history, notebook and environment." },
   snapshots: { needs: 'workspace', long: false, summary: "List the snapshots, newest first." },

@@ -60,7 +60,7 @@ class Param:
 
 
 def run_ids(
-    database: Path, experiments: Sequence[str], filter_string: str, order: Sequence[str], limit: int
+    database: Path, experiments: Sequence[str], filter_string: str, order: Sequence[str], limit: int, skip: int = 0
 ) -> list[str] | None:
     """Find the runs of a search, in their order.
 
@@ -70,6 +70,7 @@ def run_ids(
         filter_string: MLflow's filter; it must be one that MLflow can read.
         order: MLflow's order clauses.
         limit: How many at the most.
+        skip: How many to leave out before them.
 
     Returns:
         The runs' ids; None where the question is not one for here.
@@ -85,9 +86,9 @@ def run_ids(
     conditions += [_Clause("r.lifecycle_stage = 'active'"), *filters]
     sql = f"SELECT r.run_uuid FROM runs r {' '.join(known.join.sql for known in orders)}"
     sql += f" WHERE {' AND '.join(each.sql for each in conditions)}"
-    sql += f" ORDER BY {', '.join([*ranks, 'r.run_uuid'])} LIMIT ?"
+    sql += f" ORDER BY {', '.join([*ranks, 'r.run_uuid'])} LIMIT ? OFFSET ?"
     values = [value for each in (*(known.join for known in orders), *conditions) for value in each.values]
-    found = _rows(database, sql, [*values, limit])
+    found = _rows(database, sql, [*values, limit, skip])
     return None if found is None else [str(run_id) for (run_id,) in found]
 
 

@@ -14,9 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-#: A run's marks, among its artifacts; and the tag that says of which kinds there are any.
+#: A run's marks, among its artifacts; of which kinds there are any, says the tag.
 LINEAGE = "mlops/lineage.json"
-MARKS = "mlops.marks"
 
 Kind = Literal["out of order", "edited", "deleted"]
 

@@ -16,6 +16,7 @@ GIT_COMMIT = "mlops.git.commit"
 GIT_DIRTY = "mlops.git.dirty"
 ENVIRONMENT = "mlops.env"
 CACHE_SOURCE = "mlops.cache.source"
+MARKS = "mlops.marks"
 
 
 def iso(milliseconds: int | float | None) -> str | None:
@@ -55,6 +56,7 @@ class Run:
             "metrics": json_numbers(self.metrics),
             "notebook": self.tags.get(NOTEBOOK),
             "cached_from": self.tags.get(CACHE_SOURCE),
+            "marked": self.tags.get(MARKS),
         }
 
 

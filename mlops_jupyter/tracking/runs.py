@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
 
 from mlops_jupyter.commands import Completes, Option, command
-from mlops_jupyter.display import Block, Grid, Table, seconds_text
+from mlops_jupyter.display import Block, Grid, Note, Table, seconds_text
 from mlops_jupyter.errors import AmbiguousError, MlopsError, NotFoundError, UsageError
 from mlops_jupyter.tracking.client import Tracking
 from mlops_jupyter.tracking.comparison import Comparison, compared
@@ -38,14 +38,16 @@ class Runs:
         filter: Annotated[str, Option(metavar="F")] = "",
         order_by: Annotated[str, Option(metavar='"metrics.m DESC"')] = "",
         limit: Annotated[int, Option(metavar="N")] = 50,
+        page: Annotated[int, Option(metavar="N")] = 1,
         experiment: Annotated[str | None, Option(metavar="E")] = None,
     ) -> Table:
-        """List runs, the newest first.
+        """List runs, the newest first; sorted and paged by the store.
 
         Args:
             filter: MLflow's filter, such as "metrics.auc > 0.8 and params.depth = '3'".
             order_by: A column of MLflow's, with ASC or DESC.
-            limit: How many at the most.
+            limit: How many a page has at the most.
+            page: Which page, from 1.
             experiment: Only the runs of this experiment.
 
         Returns:
@@ -59,8 +61,13 @@ class Runs:
         """
         if limit < 1:
             raise UsageError(f"runs: --limit takes 1 or more, not {limit}", "try --limit 50")
-        runs = self.find(filter, order_by=order_by, limit=limit, experiment=experiment)
-        return _RunTable([run.row() for run in runs], self._tracking.config.root)
+        if page < 1:
+            raise UsageError(f"runs: --page takes 1 or more, not {page}", "the first page is --page 1")
+        # One more than is shown tells whether there is another page.
+        skip = (page - 1) * limit
+        runs = self.find(filter, order_by=order_by, limit=limit + 1, skip=skip, experiment=experiment)
+        rows = [run.row() for run in runs[:limit]]
+        return _RunTable(rows, self._tracking.config.root, page, is_last=len(runs) <= limit)
 
     def find(
         self,
@@ -68,6 +75,7 @@ class Runs:
         *,
         order_by: str = "",
         limit: int = 50,
+        skip: int = 0,
         experiment: str | None = None,
     ) -> list[Run]:
         """Search runs by MLflow's words.
@@ -76,6 +84,7 @@ class Runs:
             filter_string: MLflow's filter.
             order_by: MLflow's order; the newest first when empty.
             limit: How many at the most.
+            skip: How many to leave out before them.
             experiment: Only this one's; when None, all of the embedded store's, or the workspace's own elsewhere.
 
         Returns:
@@ -89,7 +98,7 @@ class Runs:
         try:
             if not self._tracking.exists():
                 return _none(filter_string, order, experiment)
-            return self._pages(self._experiments(experiment), filter_string, order, limit)
+            return self._pages(self._experiments(experiment), filter_string, order, limit, skip)
         except NotFoundError:
             raise
         except MlopsError as error:
@@ -101,8 +110,10 @@ class Runs:
             raise
 
     @answers
-    def _pages(self, experiments: Mapping[str, str], filter_string: str, order: list[str], limit: int) -> list[Run]:
-        known = self._tracking.fast_ids(list(experiments), filter_string, order, limit)
+    def _pages(
+        self, experiments: Mapping[str, str], filter_string: str, order: list[str], limit: int, skip: int
+    ) -> list[Run]:
+        known = self._tracking.fast_ids(list(experiments), filter_string, order, limit, skip)
         if known is not None:
             return self._of_ids(known, experiments)
         found: list[Run] = []
@@ -111,11 +122,13 @@ class Runs:
             page = self._tracking.client.search_runs(
                 list(experiments),
                 filter_string,
-                max_results=min(limit - len(found), 1000),
+                max_results=min(skip + limit - len(found), 1000),
                 order_by=order,
                 page_token=token,
             )
-            found += [_record(run, experiments) for run in page]
+            left_out = min(skip, len(page))
+            skip -= left_out
+            found += [_record(run, experiments) for run in page[left_out:]]
             token = page.token
             if not token:
                 break
@@ -261,8 +274,15 @@ def _none(filter_string: str, order: list[str], experiment: str | None) -> list[
 class _RunTable(Table):
     """Runs as a table whose columns are what the runs have in them."""
 
-    def __init__(self, rows: Sequence[Mapping[str, Any]], root: Path) -> None:
-        super().__init__(rows, {}, empty=f"no runs yet in {root}: {_FIRST}")
+    def __init__(self, rows: Sequence[Mapping[str, Any]], root: Path, page: int = 1, *, is_last: bool = True) -> None:
+        nothing = f"no runs yet in {root}: {_FIRST}" if page == 1 else f"page {page} is empty: there are fewer runs"
+        super().__init__(rows, {}, empty=nothing)
+        self.page = page
+        self.is_last = is_last
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the rows, and the number of the next page where there is one."""
+        return super().to_json() | ({} if self.is_last else {"next_page": self.page + 1})
 
     def blocks(self) -> Sequence[Block]:
         """Give the table: the few metrics and parameters that most runs have, as columns."""
@@ -273,7 +293,10 @@ class _RunTable(Table):
                 columns[f"{kind}.{name}"] = name
                 for row in flat:
                     row[f"{kind}.{name}"] = row[kind].get(name)
-        return [Grid(columns, flat, self.title, self.empty)]
+        if any(row["marked"] for row in flat):
+            columns["marked"] = "cells that differ from the notebook"
+        more = [] if self.is_last else [Note(f"there are more: --page {self.page + 1}")]
+        return [Grid(columns, flat, self.title, self.empty), *more]
 
     @property
     def df(self) -> Any:

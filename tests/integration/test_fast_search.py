@@ -85,6 +85,8 @@ def test_the_same_runs_in_the_same_order_as_mlflow(filled: Workspace, filter_str
     assert [dict(run.params) for run in found] == [run.data.params for run in expected]
     few = filled.runs.find(filter_string, order_by=order, limit=7)
     assert [run.run_id for run in few] == [run.info.run_id for run in expected[:7]]
+    later = filled.runs.find(filter_string, order_by=order, limit=7, skip=5)
+    assert [run.run_id for run in later] == [run.info.run_id for run in expected[5:12]]
     one = filled.runs.find(filter_string, order_by=order, limit=1000, experiment="e1")
     only = filled.tracking.experiment_id("e1")
     assert [run.run_id for run in one] == [run.info.run_id for run in expected if run.info.experiment_id == only]

@@ -56,6 +56,32 @@ def test_runs_are_found_by_filter_order_and_limit(workspace):
     assert names(workspace, filter="metrics.nothing > 0") == []
 
 
+@pytest.mark.parametrize("order", ["metrics.auc DESC", "attributes.run_name LIKE"])
+def test_runs_come_in_pages(workspace, order):
+    """Each page goes on where the one before ended, in the order asked for; the last one says that it is."""
+    for number in range(5):
+        make(workspace, f"r{number}", auc=number / 10)
+    search = {"order_by": order} if "LIKE" not in order else {"filter": f"{order} 'r%'"}
+    pages = [workspace.runs.search(limit=2, page=page, **search) for page in (1, 2, 3, 4)]
+    assert [[row["name"] for row in page.rows] for page in pages] == [["r4", "r3"], ["r2", "r1"], ["r0"], []]
+    assert [page.to_json().get("next_page") for page in pages] == [2, 3, None, None]
+    assert "--page 2" in str(pages[0])
+    assert "there are fewer runs" in str(pages[3])
+    with pytest.raises(UsageError):
+        workspace.runs.search(page=0)
+
+
+def test_runs_that_their_notebook_does_not_tell_are_marked_in_the_list(workspace):
+    """The list names what differs from the notebook, and has no such column where nothing does."""
+    make(workspace, "plain")
+    assert "differ" not in str(workspace.runs.search())
+    with workspace.run("marked", tags={"mlops.marks": "edited"}):
+        pass
+    (row,) = workspace.runs.search(filter="attributes.run_name = 'marked'").rows
+    assert row["marked"] == "edited"
+    assert "edited" in str(workspace.runs.search())
+
+
 def test_runs_of_another_experiment_are_found_by_its_name(workspace):
     """`experiment` narrows to one; one that nobody made is not found, and the hint names those that are."""
     other = f"{workspace.config.experiment}-other"
