@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import NoReturn, TextIO
 
-from mlops_jupyter.commands import Command, find, parse_words
+from mlops_jupyter.arguments import find, parse_words
+from mlops_jupyter.commands import Command
 from mlops_jupyter.display import Shown, document_of, dump, safe_text
 from mlops_jupyter.errors import MlopsError, UsageError, translate
 from mlops_jupyter.handbook import as_help

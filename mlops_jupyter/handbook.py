@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from mlops_jupyter.commands import Command, Completes, collect, command, find
+from mlops_jupyter.arguments import find
+from mlops_jupyter.commands import Command, Completes, collect, command
 from mlops_jupyter.display import Block, Code, Shown
 from mlops_jupyter.errors import MlopsError, NotFoundError
 

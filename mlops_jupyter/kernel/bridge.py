@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from mlops_jupyter.commands import parse_body
+from mlops_jupyter.arguments import parse_body
 from mlops_jupyter.display import Shown, document_of
 from mlops_jupyter.errors import NotFoundError, translate
 from mlops_jupyter.session import SESSION_COMMANDS

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.display import display
 
-from mlops_jupyter.commands import find, parse_words
+from mlops_jupyter.arguments import find, parse_words
 from mlops_jupyter.config import find_workspace
 from mlops_jupyter.errors import MlopsError, UsageError, translate
 from mlops_jupyter.handbook import Handbook, as_help

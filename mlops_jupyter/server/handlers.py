@@ -14,7 +14,8 @@ from jupyter_server.base.handlers import APIHandler
 from tornado import web
 
 from mlops_jupyter.actor import Actor, os_actor
-from mlops_jupyter.commands import Command, parse_body
+from mlops_jupyter.arguments import parse_body
+from mlops_jupyter.commands import Command
 from mlops_jupyter.config import find_workspace
 from mlops_jupyter.display import Shown, document_of
 from mlops_jupyter.errors import DeniedError, MlopsError, NotFoundError, UsageError, translate

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from prepared import Prepared
 
 from mlops_jupyter import cli
-from mlops_jupyter.commands import Command, Parameter, find, parse_body, parse_words
+from mlops_jupyter.arguments import find, parse_body, parse_words
+from mlops_jupyter.commands import Command, Parameter
 from mlops_jupyter.errors import UsageError
 from mlops_jupyter.kernel.desk import COMMANDS as KERNEL
 from mlops_jupyter.server.handlers import COMMANDS as SERVED

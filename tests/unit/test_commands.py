@@ -9,16 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlops_jupyter.arguments import find, parse_body, parse_words
 from mlops_jupyter.coercion import typed_word
-from mlops_jupyter.commands import (
-    Command,
-    Option,
-    collect,
-    command,
-    find,
-    parse_body,
-    parse_words,
-)
+from mlops_jupyter.commands import Command, Option, collect, command
 from mlops_jupyter.errors import NotFoundError, UsageError
 from mlops_jupyter.handbook import describe
 
