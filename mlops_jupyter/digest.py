@@ -333,7 +333,8 @@ _PLAIN: dict[type, Any] = {
     type(None): lambda value: b"",
     type(...): lambda value: b"",
     bool: lambda value: b"1" if value else b"0",
-    int: lambda value: str(value).encode(),
+    # Python refuses to write very long numbers in the decimal system.
+    int: lambda value: (str(value) if value.bit_length() < 1000 else hex(value)).encode(),
     float: _float,
     complex: lambda value: _float(value.real) + _float(value.imag),
     str: lambda value: value.encode("utf-8", "surrogatepass"),

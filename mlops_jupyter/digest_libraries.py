@@ -176,16 +176,32 @@ def _column(walk: Walk, values: Any, depth: int) -> None:
         # A masked array: what lies behind a gap is whatever memory held before.
         _array(walk, values.to_numpy(dtype=values.dtype.numpy_dtype, na_value=0), depth)
         _array(walk, np.asarray(values.isna()), depth)
-    elif type(values).__name__.startswith("ArrowString") or str(values.dtype).startswith(("str", "string")):
-        _arrow_values(walk, _as_arrow(values), depth)
+    elif type(values).__name__.startswith("Arrow") or str(values.dtype).startswith(("str", "string")):
+        _arrow_column(walk, values, depth)
+    elif type(values).__name__ == "IntervalArray":
+        for ends in (values.left, values.right):
+            _column(walk, ends.array, depth)
     else:
         _other_column(walk, values, depth)
+
+
+def _arrow_column(walk: Walk, values: Any, depth: int) -> None:
+    try:
+        column = _as_arrow(values)
+    except UnicodeEncodeError:  # half a character, which Python's strings may hold and Arrow's can't
+        _objects(walk, values.to_numpy().tolist(), depth)
+        return
+    _arrow_values(walk, column, depth)
 
 
 def _other_column(walk: Walk, values: Any, depth: int) -> None:
     import numpy as np
 
-    plain = values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)
+    if type(values).__name__ in ("DatetimeArray", "PeriodArray"):
+        # As numbers, which its type gives a meaning: of time zones and periods numpy has objects only.
+        plain = values.asi8
+    else:
+        plain = values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)
     if plain.dtype != object:
         _array(walk, np.asarray(plain), depth)
         if hasattr(values, "isna"):
@@ -219,7 +235,9 @@ def _objects(walk: Walk, items: list[Any], depth: int) -> None:
 
 
 def _arrow(walk: Walk, table: Any, depth: int) -> None:
-    walk.leaf("schema", str(table.schema).encode())
+    # Not what others have noted there: which version wrote it, say.
+    schema = table.schema.to_string(show_field_metadata=False, show_schema_metadata=False)
+    walk.leaf("schema", schema.encode())
     walk.leaf("rows", str(table.num_rows).encode())
     for column in table.columns:
         _arrow_values(walk, column, depth)
@@ -244,6 +262,18 @@ def _arrow_values(walk: Walk, column: Any, depth: int) -> None:
     elif pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
         walk.stream("valid", (_numbers(chunk.is_valid()) for chunk in column.chunks))
         walk.stream("data", (_numbers(_filled(chunk, 0)) for chunk in column.chunks))
+    elif pa.types.is_temporal(kind) and not pa.types.is_interval(kind):
+        plain = pa.int32() if kind.bit_width == 32 else pa.int64()
+        _arrow_values(walk, pa.chunked_array([chunk.view(plain) for chunk in column.chunks], plain), depth)
+    elif pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        walk.stream("lengths", (_lengths(chunk, "list_value_length") for chunk in column.chunks))
+        inside = pa.chunked_array([chunk.flatten() for chunk in column.chunks], kind.value_type)
+        _arrow_values(walk, inside, depth)
+    elif pa.types.is_struct(kind):
+        walk.stream("valid", (_numbers(chunk.is_valid()) for chunk in column.chunks))
+        for number, field in enumerate(kind):
+            parts = [chunk.flatten()[number] for chunk in column.chunks]
+            _arrow_values(walk, pa.chunked_array(parts, field.type), depth)
     else:
         _objects(walk, column.to_pylist(), depth)
 
@@ -260,12 +290,12 @@ def _numbers(chunk: Any) -> memoryview:
     return np.ascontiguousarray(chunk.to_numpy(zero_copy_only=False)).view(np.uint8).data
 
 
-def _lengths(chunk: Any) -> memoryview:
-    """Give the length of each text in bytes, -1 for a gap."""
+def _lengths(chunk: Any, measure: str = "binary_length") -> memoryview:
+    """Give the length of each text in bytes, or of each list, -1 for a gap."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    return _numbers(pc.fill_null(pc.cast(pc.binary_length(chunk), pa.int64()), -1))
+    return _numbers(pc.fill_null(pc.cast(getattr(pc, measure)(chunk), pa.int64()), -1))
 
 
 def _text(chunk: Any) -> memoryview:
