@@ -7,6 +7,7 @@ the row when the copy is first opened, with the workspace's own.
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import sqlite3
@@ -218,8 +219,18 @@ def build_store(store_uri: str, artifact_uri: str | None = None) -> Any:
     path = sqlite_path(store_uri)
     if artifact_uri is None and path is not None and path.name == DATABASE and path.parent.name == STATE:
         artifact_uri = artifact_root(path.parent.resolve())
+    _remember_revision()
     with _without_stray_folder(store_uri):
         return _get_sqlalchemy_store(store_uri, artifact_uri)
+
+
+def _remember_revision() -> None:
+    """Have MLflow look for its newest schema once a process: it reads all its migrations at each opening."""
+    from mlflow.store.db import utils
+
+    find = getattr(utils, "_get_latest_schema_revision", None)
+    if find is not None and not hasattr(find, "cache_info"):
+        utils._get_latest_schema_revision = functools.cache(find)
 
 
 def build_registry(store_uri: str) -> Any:
