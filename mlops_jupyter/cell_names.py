@@ -18,16 +18,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mlops_jupyter.cell_magics import Cell, Magic
+from mlops_jupyter.cell_syntax import LETS_THROUGH, binds, callee, children, imported
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _Comprehension = ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp
-
-# The attribute that holds the name that a statement or a pattern binds.
-_NAMES_OF: dict[type[ast.AST], str] = {
-    **dict.fromkeys((ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef), "name"),
-    **dict.fromkeys((ast.ExceptHandler, ast.MatchAs, ast.MatchStar), "name"),
-    ast.MatchMapping: "rest",
-}
 
 # The first few are IPython's, which are built in as long as a cell runs; the others Python knows in every class.
 _BUILTINS = frozenset({*dir(builtins), "display", "get_ipython", "__class__", "__module__", "__qualname__"}) - {"_"}
@@ -40,10 +34,12 @@ class Names:
     Args:
         read: The names whose values from before the cell it may use, sorted.
         written: The names that it binds, deletes, or whose objects it changes by assignment, sorted.
+        is_known: Whether it could be looked into; where not, it may read and write anything.
     """
 
     read: tuple[str, ...]
     written: tuple[str, ...]
+    is_known: bool = True
 
 
 def names_of(source: str) -> Names:
@@ -53,20 +49,19 @@ def names_of(source: str) -> Names:
         source: The cell, with IPython's syntax.
 
     Returns:
-        The names; none where the source is no Python, or nested too deeply to be looked into.
+        The names; none where the source is no Python, and not known where it is nested too deeply to be looked into.
     """
     cell = Cell(source)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # whoever runs the cell is warned then
             statements = cell.statements(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last two: the parser's, of deep nesting
-        return Names((), ())
-    walk = _Walk(cell.magics)
-    try:
+        walk = _Walk(cell.magics)
         walk.visit(statements)
-    except RecursionError:
+    except (SyntaxError, ValueError):
         return Names((), ())
+    except (RecursionError, MemoryError):  # the parser's, or ours, of deep nesting
+        return Names((), (), is_known=False)
     return walk.names()
 
 
@@ -101,6 +96,8 @@ class _Walk:
         self._written: set[str] = set()
         # What function bodies load; read unless the cell binds it after.
         self._later: set[str] = set()
+        # What the functions and classes of the cell load, by their names, until these are used.
+        self._waiting: dict[str, set[str]] = {}
         self._in_function = False
         self._layers: list[set[_Bound]] = [set()]
         self._scopes: list[_Scope] = []
@@ -123,7 +120,7 @@ class _Walk:
             elif kind in _VISITS:
                 _VISITS[kind](self, node)
             elif node is not None:
-                stack += _children(node)[::-1]
+                stack += children(node)[::-1]
 
     def _load(self, name: str) -> None:
         magic = self._magics.get(name)
@@ -131,8 +128,30 @@ class _Walk:
             self.function([], magic.statements, at_once=True)
         elif magic is not None:
             self.visit(magic.statements)
-        elif (not self._scopes or self._is_notebooks(name)) and not self._is_bound(name):
-            (self._later if self._in_function else self._read).add(name)
+        elif not self._scopes or self._is_notebooks(name):
+            if not self._is_bound(name):
+                (self._later if self._in_function else self._read).add(name)
+            elif name in self._waiting and self._in_function:
+                self._later.add(name)
+            elif name in self._waiting:
+                self._use(name)
+
+    def _use(self, name: str) -> None:
+        """Take it that a function is called here, or a class: what it loads is there, or comes from outside."""
+        waiting = [name]
+        while waiting:
+            loaded = self._waiting.pop(waiting.pop(), set())
+            waiting += [each for each in loaded if each in self._waiting]
+            self._read |= {each for each in loaded if not self._is_bound(each)}
+
+    @contextmanager
+    def _defining(self, names: Iterable[str]) -> Iterator[None]:
+        """Go into what is executed when one of these names is used, which may be before the cell ends."""
+        before, self._later = self._later, set()
+        yield
+        if all(scope.kind == "types" for scope in self._scopes):
+            self._waiting |= dict.fromkeys(names, self._later)
+        self._later = before | self._later
 
     def _is_bound(self, name: _Bound) -> bool:
         return any(name in layer for layer in self._layers)
@@ -205,7 +224,7 @@ class _Walk:
         elif isinstance(node, ast.Starred):
             self.target(node.value)
         else:
-            self.visit(_children(node))
+            self.visit(children(node))
             self._change(node)
 
     def _change(self, node: ast.expr) -> None:
@@ -215,22 +234,23 @@ class _Walk:
             self._written.add(node.id)
 
     def visit_Assign(self, node: ast.Assign) -> None:
-        self._value(node.value)
+        self._value(node.value, [target.id for target in node.targets if isinstance(target, ast.Name)])
         for target in node.targets:
             self.target(target)
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
-        self._value(node.value)
+        self._value(node.value, [node.target.id] if isinstance(node.target, ast.Name) else [])
         self.visit([node.annotation])
         if node.value is not None:
             self.target(node.target)
         elif not isinstance(node.target, ast.Name):
             self.visit([node.target])
 
-    def _value(self, node: ast.expr | None) -> None:
+    def _value(self, node: ast.expr | None, names: Iterable[str]) -> None:
         # A lambda with a name is a function; any other is taken to be called where it stands.
         if isinstance(node, ast.Lambda):
-            self.visit_Lambda(node, at_once=False)
+            with self._defining(names):
+                self.visit_Lambda(node, at_once=False)
         else:
             self.visit([node])
 
@@ -254,7 +274,7 @@ class _Walk:
 
     def visit_alias(self, node: ast.alias) -> None:
         if node.name != "*":
-            self._bind(_imported(node))
+            self._bind(imported(node))
 
     # Branches
 
@@ -293,6 +313,16 @@ class _Walk:
         self._either(node.body, [])
         self._either(node.orelse, [])
 
+    def visit_With(self, node: ast.With | ast.AsyncWith) -> None:
+        self.visit(node.items)
+        # What swallows an exception ends the block anywhere in it.
+        if all(callee(item.context_expr) in LETS_THROUGH for item in node.items):
+            self.visit(node.body)
+        else:
+            self._either(node.body, [])
+
+    visit_AsyncWith = visit_With
+
     def visit_withitem(self, node: ast.withitem) -> None:
         self.visit([node.context_expr])
         if node.optional_vars is not None:
@@ -319,11 +349,11 @@ class _Walk:
         self.visit([node.subject])
         last = node.cases[-1]
         catches_all = last.guard is None and isinstance(last.pattern, ast.MatchAs) and last.pattern.pattern is None
-        cases = [_children(case) for case in node.cases]
+        cases = [children(case) for case in node.cases]
         self._either(*cases, *([] if catches_all else [[]]))
 
     def visit_MatchAs(self, node: ast.MatchAs | ast.MatchStar | ast.MatchMapping) -> None:
-        self.visit(_children(node))
+        self.visit(children(node))
         name = node.rest if isinstance(node, ast.MatchMapping) else node.name
         if name is not None:
             self._bind(name)
@@ -345,13 +375,13 @@ class _Walk:
         stack = list(body)
         while stack:
             node = stack.pop()
-            name = _binds(node)
+            name = binds(node)
             if name is not None:
                 scope.own.add(name)
             if isinstance(node, ast.Global):
                 scope.shared.update(node.names)
             elif isinstance(node, _Function | ast.ClassDef):
-                stack += [child for child in _children(node) if not isinstance(child, ast.stmt)]
+                stack += [child for child in children(node) if not isinstance(child, ast.stmt)]
             elif isinstance(node, ast.Lambda):
                 stack.append(node.args)
             elif isinstance(node, ast.comprehension):
@@ -359,14 +389,15 @@ class _Walk:
             elif isinstance(node, ast.Name) and node.id in self._magics and not self._magics[node.id].apart:
                 stack += self._magics[node.id].statements
             else:
-                stack += _children(node)
+                stack += children(node)
 
     def visit_FunctionDef(self, node: _Function) -> None:
         self.visit(node.decorator_list)
         with self._generic(node):
             parameters = self._signature(node.args)
             self.visit([node.returns])
-            self.function(parameters, node.body, at_once=False)
+            with self._defining([node.name]):
+                self.function(parameters, node.body, at_once=False)
         self._bind(node.name)
 
     visit_AsyncFunctionDef = visit_FunctionDef
@@ -375,7 +406,7 @@ class _Walk:
         self.function(self._signature(node.args), [node.body], at_once=at_once)
 
     def _signature(self, node: ast.arguments) -> list[str]:
-        parameters = [child for child in _children(node) if isinstance(child, ast.arg)]
+        parameters = [child for child in children(node) if isinstance(child, ast.arg)]
         self.visit([*node.defaults, *node.kw_defaults, *(parameter.annotation for parameter in parameters)])
         return [parameter.arg for parameter in parameters]
 
@@ -383,7 +414,7 @@ class _Walk:
         self.visit(node.decorator_list)
         with self._generic(node):
             self.visit([*node.bases, *node.keywords])
-            with self._inside(_Scope("class")):
+            with self._defining([node.name]), self._inside(_Scope("class")):
                 self.visit(node.body)
         self._bind(node.name)
 
@@ -395,7 +426,7 @@ class _Walk:
     def visit_ListComp(self, node: _Comprehension) -> None:
         first, *_ = node.generators
         self.visit([first.iter])
-        own = {_binds(name) or "" for part in node.generators for name in ast.walk(part.target)}
+        own = {binds(name) or "" for part in node.generators for name in ast.walk(part.target)}
         with self._maybe(), self._inside(_Scope("comprehension", own)):
             for part in node.generators:
                 self.visit([part.iter] if part is not first else [])
@@ -408,32 +439,6 @@ class _Walk:
     def visit_Global(self, node: ast.Global) -> None:
         if self._scopes:  # a class's: nothing of it is known before
             self._scopes[-1].shared.update(node.names)
-
-
-def _children(node: ast.AST) -> list[ast.AST]:
-    """Give the nodes in a node, in the order of evaluation."""
-    found: list[ast.AST] = []
-    for name in node._fields:
-        value = getattr(node, name, None)
-        if isinstance(value, list):
-            found += [child for child in value if isinstance(child, ast.AST)]
-        elif isinstance(value, ast.AST) and name not in ("ctx", "op"):
-            found.append(value)
-    return found
-
-
-def _binds(node: ast.AST) -> str | None:
-    """Give the name that a node itself binds, whatever is in it."""
-    if isinstance(node, ast.Name):
-        return None if isinstance(node.ctx, ast.Load) else node.id
-    if isinstance(node, ast.alias):
-        return _imported(node)
-    name: str | None = getattr(node, _NAMES_OF.get(type(node), ""), None)
-    return name
-
-
-def _imported(node: ast.alias) -> str:
-    return node.asname or node.name.partition(".")[0]
 
 
 _VISITS: dict[type[ast.AST], Callable[[_Walk, Any], None]] = {

@@ -40,8 +40,10 @@ class CellRecord:
         return names_of(self.source)
 
     def to_json(self) -> dict[str, Any]:
-        """Give all fields, and the names that it reads and writes."""
-        return asdict(self) | {"read": list(self.names.read), "written": list(self.names.written)}
+        """Give all fields, and the names that it reads and writes, None where they can't be told."""
+        names = self.names
+        known = {"read": list(names.read), "written": list(names.written)}
+        return asdict(self) | (known if names.is_known else dict.fromkeys(known))
 
 
 class Journal:

@@ -61,11 +61,12 @@ class Restored(Shown):
 
 @dataclass
 class _Span:
-    """A run that spans cells: which one, where in the journal it began, and up to where its cells are kept."""
+    """A run that spans cells, where in the journal it began and ended, and up to where its cells are kept."""
 
     run: ActiveRun
     begun: int
     kept: int
+    ended: int | None = None
 
 
 class Session:
@@ -216,18 +217,27 @@ class Session:
         Raises:
             StoreError: The store does not answer.
         """
-        spans, self._spans = self._spans, [span for span in self._spans if _is_open(span.run)]
-        for span in spans:
-            self._keep_cells(span, last=span not in self._spans)
+        problem: MlopsError | None = None
+        for span in tuple(self._spans):
+            if span.ended is None and not _is_open(span.run):
+                span.ended = len(self.journal)
+            try:
+                self._keep_cells(span)
+            except MlopsError as error:
+                problem = problem or error  # tried again after the next cell
         self.workspace.tracking.queue.cell_ended()
+        if problem is not None:
+            raise problem
 
-    def _keep_cells(self, span: _Span, last: bool) -> None:
-        cells = self.journal.since(span.kept)
-        span.kept = len(self.journal)
+    def _keep_cells(self, span: _Span) -> None:
+        cells = self.journal.since(span.kept)[: None if span.ended is None else span.ended - span.kept]
         for cell in cells:
-            span.run.tracking.queue.cell(span.run.run_id, cell.to_json(), last=last and cell is cells[-1])
-        if last:
-            self._mark(span.run, [cell.to_json() for cell in self.journal.since(span.begun)])
+            last = span.ended is not None and cell is cells[-1]
+            span.run.tracking.queue.cell(span.run.run_id, cell.to_json(), last=last)
+            span.kept += 1
+        if span.ended is not None:
+            self._mark(span.run, [cell.to_json() for cell in self.journal.since(span.begun)[: span.ended - span.begun]])
+            self._spans.remove(span)
 
     def keep_cell(self, run: ActiveRun) -> None:
         """Keep the cell that was executed last as the one that made a run, and mark it if the document differs."""

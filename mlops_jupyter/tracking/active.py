@@ -21,6 +21,7 @@ from mlops_jupyter.store import make_state
 from mlops_jupyter.tracking import fluent, mlflow_module
 from mlops_jupyter.tracking.client import RUN_VARIABLE, Status, Tracking
 from mlops_jupyter.tracking.patience import answers
+from mlops_jupyter.tracking.queue.local_ids import Refused
 
 TRACEBACK = "mlops/traceback.txt"
 
@@ -103,12 +104,19 @@ def active_run() -> ActiveRun | None:
     if present is not None:
         run_id = present.info.run_id
         for run in reversed(here):
-            if run_id in (run.run_id, run.store_id):
+            if _is(run, run_id):
                 return run
         return _opened_elsewhere(run_id, present.info.run_name)
     if _open.process and (here is not _open.process or _open.is_inherited):
         return _open.process[-1]
     return _step_run()
+
+
+def _is(run: ActiveRun, run_id: str) -> bool:
+    try:
+        return run_id in (run.run_id, run.store_id)
+    except Refused:  # the store has no such run, and never will
+        return False
 
 
 def _opened_elsewhere(run_id: str, name: str) -> ActiveRun:
@@ -268,7 +276,7 @@ def _close(status: Status) -> ActiveRun:
     fluent.pop(closed.store_id or closed.run_id)
     queue = closed.tracking.queue
     queue.end(closed.run_id, status)
-    if not queue.settle() and not closed.tracking.is_remote:
+    if not queue.settle(everything=False) and not closed.tracking.is_remote:
         queue.require_well()  # a server may be away for a while; a file that can't be written is told
     return closed
 

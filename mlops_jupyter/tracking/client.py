@@ -174,7 +174,8 @@ class Tracking(Connection):
             ConflictError: The experiment was deleted and not yet purged.
         """
         if self.is_remote:
-            asked = {"experiment": experiment, "name": name, "parent": parent, "tags": dict(tags), "start": now()}
+            asked: dict[str, Any] = {"experiment": experiment or self.experiment, "name": name, "parent": parent}
+            asked |= {"tags": dict(tags), "start": now()}
             return self.queue.begin(asked, _MOMENT)
         every = dict(tags) | ({"mlflow.parentRunId": parent} if parent else {})
         with self.queue.turn():
@@ -236,6 +237,7 @@ class Tracking(Connection):
                 raise UsageError(
                     f"{path.name or path} holds this workspace's own state, {STATE}/", "name a folder inside, or files"
                 )
+        path = path if path.name else path.resolve()  # "." has no name, and the folder is kept by it
         if self.is_remote:
             self.queue.file(run_id, path, folder)
             self._moment()
@@ -256,7 +258,7 @@ class Tracking(Connection):
     def _moment(self) -> None:
         """Let a store that is well take what was accepted, so that whoever reads it next finds it there."""
         if self.queue.is_well:
-            self.queue.settle(_MOMENT)
+            self.queue.settle(_MOMENT, everything=False)
 
     @answers
     def status_of(self, run_id: str) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,7 +32,9 @@ def _openable(error: Exception) -> MlopsError:
 
 def hide_password(text: str) -> str:
     """Take passwords out of the URLs in a text."""
-    return re.sub(r"(://[^\s:/@]+):[^\s@/]*@", r"\1:***@", text)
+    # Up to the last @ of what may be an address: a password may hold any character, slashes too.
+    text = re.sub(r"(://[^\s:/@?#]*):[^\s?#'\"]*@(?=[^\s@]*)", r"\1:***@", text)
+    return re.sub(r"(?i)([?&][^=&\s]*(?:password|passwd|pwd|token|secret)=)[^&\s'\"]*", r"\1***", text)
 
 
 class Connection:
@@ -47,6 +51,15 @@ class Connection:
         self._client: Any = None
         self._stamp: tuple[int, int] | None = None
         self._lock = threading.Lock()
+        _all.add(self)
+
+    def forked(self) -> None:
+        """Let go of what belongs to the process that this one was forked off: neither can share its connections."""
+        client, self._client = self._client, None
+        self._lock = threading.Lock()
+        engine = getattr(getattr(getattr(client, "_tracking_client", None), "store", None), "engine", None)
+        if engine is not None:
+            engine.dispose(close=False)
 
     @property
     def uri(self) -> str:
@@ -202,3 +215,15 @@ class Connection:
             if found is None:
                 raise
             return str(found.experiment_id)
+
+
+_all: weakref.WeakSet[Connection] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for connection in list(_all):
+        connection.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -75,9 +75,9 @@ def read(tracking: Tracking, runs: Sequence[Run]) -> dict[str, list[Curve]]:
 def _curves(tracking: Tracking, client: Any, run_ids: Sequence[str], metric: str) -> dict[str, Curve]:
     if tracking.is_embedded:
         database = tracking.config.state / embedded.DATABASE
-        rows = {run_id: fast_search._rows(database, _SQL, [run_id, metric]) for run_id in run_ids}
-        if all(found is not None for found in rows.values()):
-            return {run_id: _curve(found or []) for run_id, found in rows.items()}
+        known = {run_id: fast_search.rows(database, _SQL, [run_id, metric]) for run_id in run_ids}
+        if all(found is not None for found in known.values()):
+            return {run_id: _curve(found or []) for run_id, found in known.items()}
     curves: dict[str, Curve] = {}
     for start in range(0, len(run_ids), _MOST_RUNS):
         some = run_ids[start : start + _MOST_RUNS]

@@ -88,7 +88,7 @@ def run_ids(
     sql += f" WHERE {' AND '.join(each.sql for each in conditions)}"
     sql += f" ORDER BY {', '.join([*ranks, 'r.run_uuid'])} LIMIT ? OFFSET ?"
     values = [value for each in (*(known.join for known in orders), *conditions) for value in each.values]
-    found = _rows(database, sql, [*values, limit, skip])
+    found = rows(database, sql, [*values, limit, skip])
     return None if found is None else [str(run_id) for (run_id,) in found]
 
 
@@ -103,11 +103,11 @@ def param(database: Path, run_id: str, name: str) -> Param | None:
     Returns:
         What the store says; None where MLflow has to be asked.
     """
-    found = _rows(database, "SELECT value FROM params WHERE run_uuid = ? AND key = ?", [run_id, name])
+    found = rows(database, "SELECT value FROM params WHERE run_uuid = ? AND key = ?", [run_id, name])
     return None if found is None else Param(str(found[0][0]) if found else None)
 
 
-def _rows(database: Path, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]] | None:
+def rows(database: Path, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]] | None:
     """Ask the database; None where its schema is not one that was known when this was written."""
     try:
         with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=20)) as connection:

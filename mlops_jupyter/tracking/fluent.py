@@ -31,9 +31,9 @@ def push(run: Any) -> None:
     Args:
         run: MLflow's entity of it.
     """
-    stack = _stack()
-    if stack is not None:
-        stack.append(mlflow_module().ActiveRun(run))
+    known = stack()
+    if known is not None:
+        known.append(mlflow_module().ActiveRun(run))
         return
     with without_a_run_to_resume():
         mlflow_module().start_run(run_id=run.info.run_id, nested=True)
@@ -45,14 +45,14 @@ def pop(run_id: str) -> None:
     Args:
         run_id: The store's id of it.
     """
-    stack = _stack()
-    if stack is None:
+    known = stack()
+    if known is None:
         if (here := top()) is not None and here.info.run_id == run_id:
             mlflow_module().end_run()
         return
     from mlflow.tracking import fluent
 
-    stack[:] = [run for run in stack if run.info.run_id != run_id]
+    known[:] = [run for run in known if run.info.run_id != run_id]
     # As MLflow does when it ends a run itself.
     os.environ.pop(_RESUME, None)
     fluent._last_active_run_id.set(run_id)
@@ -61,14 +61,14 @@ def pop(run_id: str) -> None:
         monitor.finish()
 
 
-def _stack() -> list[Any] | None:
+def stack() -> list[Any] | None:
     """Give MLflow's own list of this thread; None where MLflow keeps it otherwise."""
     mlflow_module()
     from mlflow.tracking import fluent
 
-    stack = getattr(getattr(fluent, "_active_run_stack", None), "get", lambda: None)()
-    known = hasattr(fluent, "_last_active_run_id") and hasattr(fluent, "run_id_to_system_metrics_monitor")
-    return stack if isinstance(stack, list) and known else None
+    found = getattr(getattr(fluent, "_active_run_stack", None), "get", lambda: None)()
+    is_known = hasattr(fluent, "_last_active_run_id") and hasattr(fluent, "run_id_to_system_metrics_monitor")
+    return found if isinstance(found, list) and is_known else None
 
 
 @contextmanager

@@ -158,7 +158,11 @@ def test_a_name_is_read_when_it_may_come_from_outside(source: str, read: str) ->
         ("try: pass\nexcept E: pass\nelse: x = 1\nx", "E x"),
         ("for i in a: pass\nelse: x = 1\nx", "a x"),
         ("while a: x = 1\nx", "a x"),
-        ("with a: x = 1\nx", "a"),
+        ("with a: x = 1\nx", "a x"),
+        ("with suppress(KeyError):\n  x = a\nx", "a suppress x"),
+        ("with open(a) as f: x = f.read()\nx, f", "a"),
+        ("with open(a) as f, b: x = 1\nx, f", "a b x"),
+        ("async with lock: x = 1\nx", "lock"),
         ("match a:\n  case 1: x = 1\n  case _: x = 2\nx", "a"),
         ("match a:\n  case 1: x = 1\n  case 2: x = 2\nx", "a x"),
         ("match a:\n  case 1: x = 1\n  case y if y: x = 2\nx", "a x"),
@@ -366,8 +370,30 @@ def test_what_is_no_python_has_no_names(source: str) -> None:
     ],
 )
 def test_what_is_nested_too_deeply_has_no_names(source: str) -> None:
-    """No source makes the reader of sources fall over."""
-    assert names_of(source) == NOTHING
+    """No source makes the reader of sources fall over; what it could not look into is not told as reading nothing."""
+    found = names_of(source)
+    assert (found.read, found.written) == ((), ())
+    assert found.is_known == source.startswith(("(", "!"))
+
+
+@pytest.mark.parametrize(
+    ("source", "read"),
+    [
+        ("def f(): return x\nx = f()", "x"),
+        ("def f(): return x\nx = 1\nf()", ""),
+        ("def f(): return x\nx = 1", ""),
+        ("f = lambda: x\ny = f()\nx = 1", "x"),
+        ("class A:\n  def m(self): return x\nA().m()\nx = 1", "x"),
+        ("def f(): return x\ndef g(): return f()\ng()\nx = 1", "x"),
+        ("def g(): return f()\ndef f(): return x\ng()\nx = 1", "x"),
+        ("def f(): return x\ng = f\nx = 1", "x"),
+        ("def f(): return f()\nf()", ""),
+        ("class A:\n  def f(self): return x\ndef f(): pass\nf()\nx = 1", ""),
+    ],
+)
+def test_a_function_that_is_used_reads_what_is_bound_later(source: str, read: str) -> None:
+    """What a function loads comes from outside where the function is used before the cell binds it."""
+    assert names_of(source).read == tuple(read.split())
 
 
 def test_what_is_long_but_flat_is_no_problem() -> None:

@@ -11,9 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlops_jupyter import Workspace
 from mlops_jupyter.errors import ConflictError, DeniedError, NotFoundError, StoreError
+from mlops_jupyter.tracking.connection import hide_password
 from mlops_jupyter.tracking.queue import journal as journal_module
 from mlops_jupyter.tracking.queue import points
+from mlops_jupyter.tracking.queue import queue as queue_module
 from mlops_jupyter.tracking.queue.delivery import MOST, MOST_PARAMS, batches, is_for_good
 from mlops_jupyter.tracking.queue.entries import (
     Entry,
@@ -290,3 +293,56 @@ def test_entries_that_were_put_aside_say_why(tmp_path: Path) -> None:
     assert (summary["entries"], summary["reason"]) == (3, "second")
     first = next((tmp_path / "rejected").iterdir()).read_text().splitlines()[0]
     assert json.loads(first)["entry"] == ["tag", "r", "a", "1"]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Watching
+
+
+def test_who_watches_a_run_is_given_its_points(workspace: Workspace) -> None:
+    """Points of that run alone, in order, from when it is watched until it ends; all of them reach the store."""
+    with workspace.run("watched") as run:
+        queue = run.tracking.queue
+        queue.metric(run.run_id, "early", 1.0, 0)
+        watched = queue.watch(run.run_id)
+        assert queue.watch(run.run_id) is watched
+        queue.metric(run.run_id, "loss", 0.5, 3)
+        queue.metric("another", "loss", 0.25, 4)
+        queue.metric(run.run_id, "loss", math.inf, 5)
+        assert list(watched) == [("loss", 3, 0.5), ("loss", 5, math.inf)]
+    queue.metric(run.run_id, "loss", 0.0, 6)
+    assert len(watched) == 2
+    assert set(workspace.runs.get(run.run_id).metrics) == {"early", "loss"}
+
+
+def test_a_run_that_nobody_looks_at_takes_no_memory_that_grows(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of very many points the last ones are kept."""
+    monkeypatch.setattr(queue_module, "_MOST_WATCHED", 10)
+    with workspace.run("watched") as run:
+        watched = run.tracking.queue.watch(run.run_id)
+        for step in range(100):
+            run.tracking.queue.metric(run.run_id, "loss", 0.5, step)
+        assert [step for _, step, _ in watched] == list(range(90, 100))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What is shown of a store
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("postgresql://u:secret@h/db", "postgresql://u:***@h/db"),
+        ("postgresql://u:sec/ret@h/db", "postgresql://u:***@h/db"),
+        ("postgresql://u:sec@ret@h:5432/db", "postgresql://u:***@h:5432/db"),
+        ("http://:secret@h:5000", "http://:***@h:5000"),
+        ("mysql://u@h/db?ssl=1&password=secret&x=1", "mysql://u@h/db?ssl=1&password=***&x=1"),
+        ("http://h:5000/path", "http://h:5000/path"),
+        ("can't open http://u:secret@h/ of a@b", "can't open http://u:***@h/ of a@b"),
+    ],
+)
+def test_no_password_is_shown(uri: str, shown: str) -> None:
+    """Whatever characters it has, and wherever in the address it stands."""
+    assert hide_password(uri) == shown

@@ -48,7 +48,7 @@ class Lane:
         self._entity: Any = present if present is not None and present.info.run_id == run.store_id else None
         # MLflow's list of this thread, which other threads can't ask for. The run is taken off it when it ends, by
         # whomever: `%mlops end` in the middle of the cell, or mlflow.end_run.
-        self._stack: Sequence[Any] | None = fluent._stack() if self._entity is not None else None
+        self._stack: Sequence[Any] | None = fluent.stack() if self._entity is not None else None
         self._on_stack = self._entity
 
     @property
@@ -88,12 +88,13 @@ class Lane:
 
     def entity(self) -> Any:
         """Give MLflow's entity of the run; None while the store has not created it, which is told."""
-        if self._entity is None and (store_id := self.run.store_id):
+        if self._entity is None:
             try:
-                with impatient.for_seconds(_MOMENT):
-                    self._entity = self.run.tracking.connect().get_run(store_id)
+                if store_id := self.run.store_id:
+                    with impatient.for_seconds(_MOMENT):
+                        self._entity = self.run.tracking.connect().get_run(store_id)
             except Exception as error:
-                _logger.debug("run %s can't be read: %s", store_id, error)
+                _logger.debug("run %s can't be read: %s", self.run.run_id, error)
         if self._entity is None:
             self.say_once(
                 f"run {self.run.name} ({self.run.run_id[:8]}) is not in the tracking store yet: what is trained before "

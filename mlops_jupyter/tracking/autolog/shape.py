@@ -47,7 +47,7 @@ def misses() -> str:
     """Tell what MLflow does not have that it would have to; empty when nothing is amiss. Changes nothing."""
     mlflow_module()
     missing = _missing(_NEEDED)
-    if missing or fluent._stack() is not None:
+    if missing or fluent.stack() is not None:
         return missing
     return _told("mlflow.tracking.fluent keeps active runs otherwise")
 

@@ -105,7 +105,7 @@ class Sessions:
 @contextmanager
 def _in_its_run(lane: Lane | None) -> Iterator[None]:
     """Make a run MLflow's active one in a thread that it has started, while one of MLflow's patches is at work."""
-    stack = fluent._stack()
+    stack = fluent.stack()
     wanted = lane is not None and lane.is_open and lane.is_of_this_process and stack == []
     entity = lane.entity() if lane is not None and wanted else None
     if lane is None or stack is None or entity is None:

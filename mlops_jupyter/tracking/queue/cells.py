@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,8 +33,12 @@ class Cells:
             OSError: It can't be written.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
+        line = json.dumps(cell).encode() + b"\n"
         with self._path(run).open("ab", buffering=0) as file:
-            file.write(json.dumps(cell).encode() + b"\n")
+            size = file.seek(0, os.SEEK_END)
+            if file.write(line) != len(line):
+                file.truncate(size)  # the next one must not go on in the middle of its line
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path(run)))
 
     def of(self, run: str) -> list[dict[str, Any]]:
         """Give the cells of a run that are kept here; none where the store has all of them."""
@@ -41,7 +47,8 @@ class Cells:
         except FileNotFoundError:
             return []
         # A process that was killed in the middle of a line had not been told that it was kept.
-        return [json.loads(line) for line in lines if line.endswith(b"\n")]
+        found = (_read(line) for line in lines if line.endswith(b"\n"))
+        return [cell for cell in found if cell is not None]
 
     def runs(self) -> set[str]:
         """Give the runs that have cells here."""
@@ -61,3 +68,12 @@ class Cells:
     def _path(self, run: str) -> Path:
         # MLflow's ids have no more than these; one that came from the environment may have anything.
         return self._folder / f"{re.sub(r'[^0-9A-Za-z_-]', '_', run)}.jsonl"
+
+
+def _read(line: bytes) -> dict[str, Any] | None:
+    """Read a cell; None where it is none, as after a machine that lost its power."""
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return None
+    return said if isinstance(said, dict) and isinstance(said.get("source"), str) else None

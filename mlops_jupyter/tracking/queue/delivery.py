@@ -36,12 +36,16 @@ from mlops_jupyter.tracking.queue.local_ids import LOCAL_ID, LocalIds, Refused, 
 #: MLflow's limits for one ``log_batch``.
 MOST, MOST_PARAMS, MOST_TAGS = 1000, 100, 100
 _VALUES = (METRIC, PARAM, TAG)
-# So many failures in a row of one batch, while the store answers otherwise, and it is looked at entry by entry.
+# So many failures in a row of one batch, while the store takes others, and it is looked at entry by entry.
 _PATIENCE = 5
+# So often an entry is tried, and the store between, before it is the entry that is at fault.
+_TRIES = 3
 # How long a server may take for one call, in seconds.
 _LONGEST = 30
 # A run that was created so soon after it began was waited for, in milliseconds.
 _AT_ONCE = 1500
+# MLflow's tag that every run has: its name.
+_NAME = "mlflow.runName"
 _DATABASE_AWAY = re.compile(r"OperationalError|InterfaceError|PendingRollback|\.InternalError|\.DatabaseError")
 
 
@@ -200,20 +204,45 @@ class Delivery:
         self._failures = 0
 
     def _is_poison(self, batch: Batch, error: Exception) -> bool:
-        """Tell whether it is the batch that makes the store fail: it answers, and fails on this one again and again."""
+        """Tell whether it may be the batch that makes the store fail: it fails on this one again and again."""
         self._failures += 1
         if self._failures < _PATIENCE or batch.entries[0].kind == BEGIN or isinstance(error, OSError):
             return False
+        return self._takes_others(batch.run)
+
+    def _takes_others(self, run: str) -> bool:
+        """Tell whether the store takes anything at all for a run, by writing what it has already."""
         try:
-            self._store.connect().get_run(self._ids.required(batch.run))
+            client, real = self._store.connect(), self._ids.required(run)
+            client.set_tag(real, _NAME, client.get_run(real).info.run_name)
         except Exception:
-            return False  # it does not answer: it is away, and what was raised first is told
+            return False  # it is the store: full, locked, read only or away; what was raised first is told
         return True
+
+    def _is_taken(self, batch: Batch) -> bool:
+        """Try an entry on which the store fails a few times more, as long as it takes others between.
+
+        Raises:
+            MlopsError: It does not.
+        """
+        for _ in range(_TRIES):
+            try:
+                self._send(batch)
+            except Exception as error:
+                if is_for_good(error):
+                    return False
+                if not self._takes_others(batch.run):
+                    raise translate(error) from error
+            else:
+                return True
+        return False
 
     def _part(self, batch: Batch, error: Exception) -> None:
         """Send the halves of what was refused, down to the entry that is at fault."""
         entries = batch.entries
         if len(entries) == 1 or isinstance(error, Refused) or self._is_gone(batch.run):
+            if not is_for_good(error) and self._is_taken(batch):
+                return
             self._rejected.keep(entries, translate(error).message)
             if entries[0].kind == BEGIN:
                 self._ids.refuse(batch.run, translate(error).message)
@@ -322,10 +351,10 @@ class Delivery:
         with impatient.for_seconds(_LONGEST):
             try:
                 client, real = self._store.connect(), self._ids.required(run)
-                self._keep_cells(client, run, real, True)
                 info = client.get_run(real).info
                 if info.status == "RUNNING":
                     client.set_terminated(real, "KILLED", max(int(when * 1000), info.start_time))
+                self._keep_cells(client, run, real, True)
             except Exception as error:
                 if not is_for_good(error):
                     raise translate(error) from error

@@ -178,6 +178,15 @@ class Delivered:
             # Not there yet, or lost with the machine's power: from the beginning, which doubles nothing.
             return 0, 0
 
+    def is_there(self) -> bool:
+        """Tell whether it still has any file; one that is delivered and whose process is gone is taken away."""
+        return bool(self.segments())
+
+    def end(self) -> tuple[int, int]:
+        """Give the segment and the offset in it up to which there is anything."""
+        last = max(self.segments(), default=0)
+        return last, self._size(last)
+
     def pending(self) -> int:
         """Give the bytes that are not delivered."""
         at, offset = self.position()
@@ -196,7 +205,8 @@ class Delivered:
         count = 0
         for number in self.segments():
             if number >= at:
-                with self._path(number).open("rb") as file:
+                # Read in large pieces: each small one waits for a loop that logs at the same time.
+                with self._path(number).open("rb", buffering=_CHUNK_BYTES) as file:
                     file.seek(offset if number == at else 0)
                     count += sum(1 for line in file if not line.startswith(tuple(besides)) and line.endswith(b"\n"))
         return count

@@ -1,14 +1,16 @@
-""":class:`Queue`: accepts entries for one store, and has one thread that brings them there."""
+""":class:`Queue`: accepts entries for one store, and has them brought there."""
 
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import shutil
 import threading
 import time
 import uuid
 import weakref
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from typing import Any
 
 from mlops_jupyter.errors import MlopsError, StoreError, translate
 from mlops_jupyter.tracking.queue.cells import Cells
+from mlops_jupyter.tracking.queue.courier import Courier
 from mlops_jupyter.tracking.queue.delivery import Delivery, Rejected, Store, now
 from mlops_jupyter.tracking.queue.entries import (
     BEGIN,
@@ -39,17 +42,20 @@ from mlops_jupyter.tracking.queue.local_ids import LocalIds
 from mlops_jupyter.tracking.queue.points import Times
 from mlops_jupyter.tracking.queue.round import Round
 
+_logger = logging.getLogger("mlops_jupyter")
 FOLDER = "queue"
 # The cells of a run that goes on are told so often, and some time after one has ended: meanwhile the next one does.
 _CELLS_EVERY, _CELLS_SOON = 5.0, 2.0
 #: How long metrics are gathered before they are sent, in seconds.
 GATHER = 0.5
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
-# So many failures in a row are no accident: the store is away, and a run that begins does not wait for it.
-_AWAY = 3
 # For how long a store may get on with nothing before it is no longer waited for: a database that others write to takes
 # its time, and always ends; a server may hang.
 _PATIENCE_ALONE, _PATIENCE = 20.0, 5.0
+# As many points as the fastest loop logs in a few seconds; whoever watches takes them more often.
+_MOST_WATCHED = 20_000
+
+#: A point as who watches a run is given it: the metric, the step and the number.
+Watched = deque[tuple[str, int, float]]
 
 
 @dataclass(frozen=True)
@@ -100,22 +106,15 @@ class Queue:
     def _begin_anew(self) -> None:
         """Start without a journal and a thread: at first, and in a process that was forked off."""
         self._turn = threading.RLock()
-        self._news = threading.Condition()
+        self._courier = Courier(self._deliver, lambda: self._round.moved, self._patience)
         self._journal: Journal | None = None
-        self._thread: threading.Thread | None = None
         self._open: dict[str, bytes] = {}
         self._metrics: dict[tuple[str, str], tuple[str, Times]] = {}
         self._params: dict[str, dict[str, str]] = {}
+        self._watched: dict[str, Watched] = {}
         self._cells_told: dict[str, float] = {}
-        self._is_urgent = False
-        self._wanted = 0.0  # when the thread has to deliver: 0 for never, in the time of time.monotonic
-        self._asked = 0  # how often everything was asked to be delivered, and how often that was carried out
-        self._carried_out = 0
-        self._problem: MlopsError | None = None
         self._is_gone = False
-        self._failures = 0
-        self._waiting = 0
-        self._is_trying = False
+        self._is_left_to_others = False
 
     # What is accepted
 
@@ -136,15 +135,28 @@ class Queue:
             if known is None:
                 known = self._metrics[run, name] = (metric_prefix(run, name), Times())
             self._put(metric_line(known[0], value, step, known[1].time_of(value, step)))
-        if not self._wanted:
-            self._wake(GATHER)
+            if self._watched and (watched := self._watched.get(run)) is not None:
+                watched.append((name, step, value))
+        if not self._courier.wanted:
+            self._courier.wake(GATHER)
+
+    def watch(self, run: str) -> Watched:
+        """Keep the points of a run's metrics in memory as well, until it ends, as far as this process accepts them.
+
+        Args:
+            run: The run's id, as the points are logged with it.
+
+        Returns:
+            Where they are kept until somebody takes them out; of very many the last ones.
+        """
+        return self._watched.setdefault(run, deque(maxlen=_MOST_WATCHED))
 
     def param(self, run: str, name: str, text: str) -> None:
         """Accept a parameter; see :meth:`metric`."""
         with self._turn:
             self._put(encode(PARAM, run, name, text))
             self._params.setdefault(run, {})[name] = text
-        self._wake(0)
+        self._courier.wake(0)
 
     def param_of(self, run: str, name: str) -> str | None:
         """Give the value of a parameter that this process has accepted."""
@@ -185,7 +197,7 @@ class Queue:
             self._cells_told[run] = at
             with self._turn:
                 self._put(encode(CELLS, run, last))
-            self._wake(0 if last else _CELLS_SOON, urgent=last)
+            self._courier.wake(0 if last else _CELLS_SOON, urgent=last)
         if last:
             self._cells_told.pop(run)
 
@@ -233,14 +245,15 @@ class Queue:
         with self._turn:
             self._put(encode(BEGIN, run, asked))
             self._open[run] = encode(OPEN, run)
-        self._wake(0)
-        until = time.monotonic() + patience
-        with self._news:
-            while not (real := self.ids.real(run)) and time.monotonic() < until:
-                if self._failures >= _AWAY and not self._is_trying:
-                    break
-                self._news.wait(0.01)
-        return (real, created) if (created := self._round.created(run)) is not None else (run, None)
+        self._courier.wake(0)
+        real = self._courier.wait_for(lambda: self.ids.real(run), patience)
+        created = self._round.created(run)
+        if created is None:
+            return run, None
+        # From here on it is told of under the store's id, its end as well.
+        self.opened(real)
+        self.closed(run)
+        return real, created
 
     def opened(self, run: str) -> None:
         """Note that this process has begun a run: if it dies, the run ends KILLED."""
@@ -261,14 +274,15 @@ class Queue:
             self._put(encode(END, run, status, now()))
             self._open.pop(run, None)
             self._params.pop(run, None)
+            self._watched.pop(run, None)
             for key in [key for key in self._metrics if key[0] == run]:
                 del self._metrics[key]
-        self._wake(0)
+        self._courier.wake(0)
 
     @property
     def is_well(self) -> bool:
         """Whether the store took what it was sent last."""
-        return self._problem is None
+        return self._courier.problem is None
 
     def require_well(self) -> None:
         """Raise what keeps entries from being delivered, if anything does; they are kept all the same.
@@ -276,14 +290,12 @@ class Queue:
         Raises:
             MlopsError: The store is away, or full, or not the one that it was.
         """
-        if self._problem is not None:
-            raise self._problem
+        if self._courier.problem is not None:
+            raise self._courier.problem
 
     def note_failure(self, problem: MlopsError) -> None:
         """Note that the store did not answer to somebody else, so that nobody waits for it for a while."""
-        with self._news:
-            self._problem = problem
-        self._wake(_FIRST_PAUSE)
+        self._courier.note_failure(problem)
 
     def turn(self) -> Any:
         """Keep other processes from writing meanwhile, where the store takes one writer at a time."""
@@ -292,7 +304,7 @@ class Queue:
     def _accept(self, *values: Any) -> None:
         with self._turn:
             self._put(encode(*values))
-        self._wake(0)
+        self._courier.wake(0)
 
     def _put(self, line: bytes) -> None:
         if self._is_gone:
@@ -321,57 +333,20 @@ class Queue:
 
     # How it is delivered
 
-    def _wake(self, seconds: float, *, urgent: bool = True) -> None:
-        """Let the thread deliver, in some seconds at the latest; what is urgent is waited for when a cell ends."""
-        with self._news:
-            self._is_urgent = self._is_urgent or urgent
-            at = time.monotonic() + seconds
-            if not self._wanted or at < self._wanted:
-                self._wanted = at
-                self._news.notify_all()
-            self._ensure_thread()
-
-    def _ensure_thread(self) -> None:
-        if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._deliver, name="mlops-queue", daemon=True)
-            self._thread.start()
-
-    def settle(self, patience: float | None = None, *, insist: bool = False) -> bool:
-        """Wait until everything is delivered that was accepted up to now, by any process; dead ones' runs are ended.
+    def settle(self, patience: float | None = None, *, insist: bool = False, everything: bool = True) -> bool:
+        """Wait until what was accepted up to now is delivered.
 
         Args:
             patience: How long to wait while nothing gets on, in seconds; as the store needs when None.
             insist: Try although it failed a moment ago; not every reader has to find out anew that the store is away.
+            everything: By any process, and end the runs of dead ones; else what this process has accepted.
 
         Returns:
             Whether all of it is delivered.
         """
-        if threading.current_thread() is self._thread or not self._is_work():
+        if self._courier.is_this_thread or not self._is_work(everything):
             return True
-        with self._news:
-            if self._problem is not None and not insist and self._wanted > time.monotonic():
-                return False
-            self._asked += 1
-            mine, self._problem = self._asked, None
-            self._waiting += 1
-            self._wanted = time.monotonic()
-            self._ensure_thread()
-            self._news.notify_all()
-            try:
-                return self._wait(mine, self._patience if patience is None else patience)
-            finally:
-                self._waiting -= 1
-
-    def _wait(self, mine: int, patience: float) -> bool:
-        moved, until = self._round.moved, time.monotonic() + patience
-        while self._carried_out < mine and self._problem is None:
-            if self._round.moved != moved:
-                moved, until = self._round.moved, time.monotonic() + patience
-            left = until - time.monotonic()
-            if left <= 0:
-                return False
-            self._news.wait(min(left, 0.5))
-        return self._carried_out >= mine
+        return self._courier.settle(patience, insist=insist, everything=everything)
 
     def require_settled(self) -> None:
         """Wait until everything is delivered, for what must not be decided on half of the numbers.
@@ -379,45 +354,31 @@ class Queue:
         Raises:
             StoreError: It can't be.
         """
-        if not self.settle(insist=True):
+        if not self.settle(insist=True) or (self._is_left_to_others and self._is_work(True)):
             waiting = self.backlog()
+            why = waiting.problem or "they are on their way"
             raise StoreError(
-                f"{waiting.entries} logged entries are not in the store yet: {waiting.problem or 'it is slow'}",
+                f"{waiting.entries} logged entries are not in the store yet: {why}",
                 "try again when `mlops status` shows no backlog",
             )
 
     def cell_ended(self) -> None:
         """Deliver what a cell has logged; waited for a moment where the store is well."""
-        if self._is_urgent and self._problem is None:
-            self.settle(1.0)
+        if self._courier.is_urgent and self.is_well:
+            self.settle(1.0, everything=False)
 
-    def _is_work(self) -> bool:
-        return bool(self._wanted) or self._round.is_work(self._journal.name if self._journal else None)
+    def _is_work(self, everything: bool) -> bool:
+        own = self._journal.name if self._journal else None
+        return bool(self._courier.wanted) or self._round.is_work(own, everything=everything)
 
-    def _deliver(self) -> None:
-        while True:
-            with self._news:
-                while not self._wanted or self._wanted > time.monotonic():
-                    self._news.wait(max(self._wanted - time.monotonic(), 0) if self._wanted else None)
-                asked, self._wanted, self._is_trying, self._is_urgent = self._asked, 0.0, True, False
-            problem = self._deliver_round(everything=asked > self._carried_out)
-            with self._news:
-                self._problem, self._is_trying = problem, False
-                if problem is None:
-                    self._failures, self._carried_out = 0, asked
-                else:
-                    pause = min(_FIRST_PAUSE * 2**self._failures, _LONGEST_PAUSE)
-                    self._failures += 1
-                    self._wanted = time.monotonic() + pause
-                self._news.notify_all()
-
-    def _deliver_round(self, everything: bool) -> MlopsError | None:
+    def _deliver(self, everything: bool, hurry: Callable[[], bool]) -> MlopsError | None:
         own = self._journal.name if self._journal else None
         try:
             if self._journal is not None and not self._journal.is_there():
                 self._is_gone = True  # from now on, each call is told
                 return self._gone()
-            self._round.carry_out(own, everything=everything, hurry=lambda: self._waiting > 0)
+            is_all = self._round.carry_out(own, everything=everything, hurry=hurry)
+            self._is_left_to_others = everything and not is_all
         except Exception as error:  # whatever it is, what was accepted is still there: tried again, told by status
             return translate(error)
         return None
@@ -428,8 +389,9 @@ class Queue:
 
     def backlog(self) -> Backlog:
         """Tell what MLflow does not have yet."""
-        problem = f"{self._problem.message}; {self._problem.hint}" if self._problem is not None else ""
-        return Backlog(self._round.waiting(), self._rejected.summary(), problem)
+        problem = self._courier.problem
+        told = f"{problem.message}; {problem.hint}" if problem is not None else ""
+        return Backlog(self._round.waiting(), self._rejected.summary(), told)
 
     # How it ends
 
@@ -465,7 +427,10 @@ _all: weakref.WeakSet[Queue] = weakref.WeakSet()
 @atexit.register
 def _close_all() -> None:
     for queue in list(_all):
-        queue.close()
+        try:
+            queue.close()
+        except Exception as error:  # the next one has entries of its own; what is here is kept for the next process
+            _logger.debug("a queue could not be closed: %s", error)
 
 
 def _after_fork() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -9,19 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlops_jupyter.errors import StoreError
+from mlops_jupyter.errors import StoreError, translate
 from mlops_jupyter.locks import Lock
 from mlops_jupyter.tracking.queue.cells import Cells
 from mlops_jupyter.tracking.queue.delivery import Batch, Delivery, batches
 from mlops_jupyter.tracking.queue.entries import decode, open_runs
 from mlops_jupyter.tracking.queue.journal import Chunk, Delivered, names
 
+_logger = logging.getLogger("mlops_jupyter")
 _OPENING = (b'["open"', b'["begin"', b'["end"', b'["closed"')
 _SILENT = (b'["store"', b'["open"', b'["closed"')
 # Between two batches the thread sleeps three times as long as the first took, but no longer than this: a loop that logs
 # shares the interpreter with it. Whoever waits for the delivery ends that.
 _GENTLE, _LONGEST_REST = 3.0, 0.5
 _LOCK_WAIT = 20.0
+# How long others are waited for who are delivering what is theirs, in seconds.
+_OTHERS_WAIT = 5.0
 
 
 @dataclass
@@ -58,16 +62,20 @@ class Round:
         self._delivery = self._make()
         self._broken_off: dict[str, _Part] = {}
         self._ours: dict[str, bool] = {}
+        self._unburied: set[str] = set()
         #: Grows with each batch that was delivered.
         self.moved = 0
 
-    def carry_out(self, own: str | None, *, everything: bool, hurry: Callable[[], bool]) -> None:
+    def carry_out(self, own: str | None, *, everything: bool, hurry: Callable[[], bool]) -> bool:
         """Deliver what waits.
 
         Args:
             own: The name of this process's journal, if it has one.
             everything: Other processes' journals, too.
             hurry: Whether somebody waits.
+
+        Returns:
+            Whether all of it is delivered: another process that is just delivering is waited for a few seconds only.
 
         Raises:
             MlopsError: The store is away.
@@ -77,14 +85,20 @@ class Round:
         # This process's last: the others' are older, and a run that they began may be one that it writes to.
         journals = [Delivered(self._folder, name) for name in [*others, *([own] if own else [])]]
         problem: Exception | None = None
+        left: list[tuple[Delivered, tuple[int, int]]] = []
         for journal in journals:
             try:
-                if self._is_ours(journal):
-                    self._journal(journal, dead=journal.name != own and journal.is_dead(), hurry=hurry)
+                if self._is_ours(journal) and not self._journal(journal, journal.name == own, hurry):
+                    left.append((journal, journal.end()))
             except Exception as error:
                 problem = problem or error  # one that can't get on must not hold back the others
         if problem is not None:
             raise problem
+        until = time.monotonic() + _OTHERS_WAIT
+        while left and time.monotonic() < until:
+            left = [(journal, end) for journal, end in left if journal.position() < end and journal.is_there()]
+            time.sleep(0.02 if left else 0)
+        return not left
 
     def _is_ours(self, journal: Delivered) -> bool:
         """Tell whether a journal's entries go to this store."""
@@ -96,9 +110,9 @@ class Round:
                 self._ours[journal.name] = known
         return known
 
-    def is_work(self, own: str | None) -> bool:
-        """Tell whether there is anything to do in any journal."""
-        for name in names(self._folder):
+    def is_work(self, own: str | None, *, everything: bool) -> bool:
+        """Tell whether there is anything to do, in any journal or in this process's."""
+        for name in names(self._folder) if everything else filter(None, [own]):
             journal = Delivered(self._folder, name)
             with suppress(FileNotFoundError, PermissionError):  # taken away while we look, or another account's
                 if self._is_ours(journal) and (journal.pending() or (name != own and journal.is_dead())):
@@ -116,19 +130,36 @@ class Round:
                     found.add(entry.run if entry is not None else "")
         return found - {""}
 
-    def _journal(self, journal: Delivered, dead: bool, hurry: Callable[[], bool]) -> None:
+    def _journal(self, journal: Delivered, is_own: bool, hurry: Callable[[], bool]) -> bool:
+        """Deliver one journal; gives whether that is done, and not left to somebody else who is at it."""
+        dead = not is_own and journal.is_dead()
         if not dead and not journal.pending():
-            return
-        self._take(journal.lock)
+            return True
+        if is_own:
+            self._take(journal.lock, journal.position)
+        elif not journal.lock.acquire():
+            return False
         try:
             while (chunk := journal.read()) is not None:
                 self._chunk(journal, chunk, hurry)
             if dead:
-                for run in open_runs(journal.lines(_OPENING), self._cells.runs()):
-                    self._delivery.kill(run, journal.last_written())
-                journal.remove()
+                self._bury(journal)
         finally:
             journal.lock.release()
+        return True
+
+    def _bury(self, journal: Delivered) -> None:
+        """End the runs of a dead process; what keeps that from being done is nobody's else concern, and told once."""
+        try:
+            for run in open_runs(journal.lines(_OPENING), self._cells.runs()):
+                self._delivery.kill(run, journal.last_written())
+        except Exception as error:
+            if journal.name not in self._unburied:
+                self._unburied.add(journal.name)
+                said = translate(error)
+                _logger.warning("a dead process's runs can't be ended yet: %s; %s", said.message, said.hint)
+            return
+        journal.remove()
 
     def _chunk(self, journal: Delivered, chunk: Chunk, hurry: Callable[[], bool]) -> None:
         # A server that fails every third call would otherwise fail the same batch of a chunk for ever.
@@ -162,7 +193,7 @@ class Round:
             yield
             return
         lock = Lock(self._folder / "turn.lock")
-        self._take(lock)
+        self._take(lock, lambda: None)
         try:
             yield
         finally:
@@ -173,9 +204,12 @@ class Round:
         return self._delivery.created.pop(run, None)
 
     @staticmethod
-    def _take(lock: Lock) -> None:
-        until = time.monotonic() + _LOCK_WAIT
+    def _take(lock: Lock, position: Callable[[], object]) -> None:
+        """Take a lock, as long as whoever holds it gets on."""
+        known, until = position(), time.monotonic() + _LOCK_WAIT
         while not lock.acquire():
+            if (present := position()) != known:
+                known, until = present, time.monotonic() + _LOCK_WAIT
             if time.monotonic() > until:
                 raise StoreError("another process is delivering, and does not get on", "see `mlops status`")
             time.sleep(0.005)

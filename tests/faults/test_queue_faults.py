@@ -1,0 +1,233 @@
+"""What goes wrong around the queue: stores that take nothing, others at the same work, half-written cells, forks."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from driving import environment
+
+import mlops_jupyter
+from mlops_jupyter import Workspace
+from mlops_jupyter.errors import StoreError
+from mlops_jupyter.locks import Lock
+from mlops_jupyter.tracking import log
+from mlops_jupyter.tracking.client import EMBEDDED
+from mlops_jupyter.tracking.queue import courier
+from mlops_jupyter.tracking.queue.entries import STORE, encode
+from mlops_jupyter.tracking.queue.journal import Journal
+
+
+def program(place: Path, code: str) -> str:
+    """Run a program in a workspace, to its end, whatever that is."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=place, env=environment(), capture_output=True, text=True, timeout=120
+    )
+    return done.stdout + done.stderr
+
+
+def settings(place: Path, uri: str | None, experiment: str = "faults") -> Workspace:
+    line = f'uri = "{uri}"\n' if uri else ""
+    (place / "mlops.toml").write_text(f'[tracking]\nexperiment = "{experiment}-{os.getpid()}"\n{line}')
+    return Workspace.open(place)
+
+
+def test_a_run_stays_as_it_ended_when_its_process_exits(tmp_path: Path, store_uri: str | None) -> None:
+    """The end of a process ends what is open, and nothing that has ended: neither its status nor its time."""
+    workspace = settings(tmp_path, store_uri)
+    said = program(
+        tmp_path,
+        "import time, mlops_jupyter\n"
+        "try:\n    with mlops_jupyter.run('failed'):\n        1 / 0\nexcept ZeroDivisionError:\n    pass\n"
+        "with mlops_jupyter.run('finished'):\n    pass\ntime.sleep(2)",
+    )
+    assert "Error" not in said
+    ended = {run.name: (run.status, run.seconds) for run in workspace.runs.find()}
+    assert {name: status for name, (status, _) in ended.items()} == {"failed": "FAILED", "finished": "FINISHED"}
+    assert ended["finished"][1] < 1.5
+    assert not list((tmp_path / ".mlops" / "queue").glob("*.jsonl"))
+
+
+def test_a_store_that_takes_nothing_for_a_while_refuses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that can be read and not written, full or locked say, is waited for however long it takes."""
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
+
+    monkeypatch.setattr(courier, "_LONGEST_PAUSE", 0.01)
+    workspace = Workspace.open(tmp_path)
+    with workspace.run("waits") as run:
+        failures: list[str] = []
+        with monkeypatch.context() as patch:
+            for name in ("log_batch", "set_tag"):
+
+                def refuse(*_: Any, name: str = name, **__: Any) -> None:
+                    failures.append(name)
+                    raise MlflowException("read only just now", TEMPORARILY_UNAVAILABLE)
+
+                patch.setattr(MlflowClient, name, refuse)
+            for step in range(5):
+                log.log_metric("n", float(step), step)
+            until = time.monotonic() + 30
+            while failures.count("log_batch") < 25 and time.monotonic() < until:
+                time.sleep(0.02)
+            assert failures.count("log_batch") >= 25
+            assert workspace.status().to_json()["rejected"] is None
+    assert len(workspace.tracking.client.get_metric_history(run.run_id, "n")) == 5
+
+
+def test_one_who_delivers_long_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run begins and ends while another process is at its own journal; what needs all numbers says that some miss."""
+    from mlops_jupyter.tracking.queue import round as rounds
+
+    monkeypatch.setattr(rounds, "_OTHERS_WAIT", 0.5)
+    workspace = Workspace.open(tmp_path)
+    with workspace.run("theirs") as theirs:
+        pass
+    folder = tmp_path / ".mlops" / "queue"
+    other = Journal(folder, encode(STORE, EMBEDDED), list)
+    lock = Lock(folder / f"{other.name}.delivering")
+    assert lock.acquire()
+    try:
+        other.append(encode("tag", theirs.run_id, "late", "1"))
+        began = time.monotonic()
+        for number in range(3):
+            with workspace.run(f"mine-{number}"):
+                log.log_metric("n", 1.0)
+        assert time.monotonic() - began < 3
+        assert len(workspace.runs.find()) == 4
+        with pytest.raises(StoreError, match="not in the store yet"):
+            workspace.tracking.queue.require_settled()
+    finally:
+        lock.release()
+    workspace.tracking.queue.require_settled()
+    assert workspace.runs.get(theirs.run_id).tags["late"] == "1"
+    other.close()
+
+
+def test_half_a_cell_is_told_and_stands_in_nobodys_way(tmp_path: Path) -> None:
+    """A disk that is full in the middle of a cell is an error at the call; after it the workspace is as any other."""
+    workspace = settings(tmp_path, None)
+    said = program(
+        tmp_path,
+        """
+import os, resource, signal, mlops_jupyter
+from mlops_jupyter.errors import StoreError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+with mlops_jupyter.run("cells") as run:
+    queue = run.tracking.queue
+    cell = {"id": "a", "order": 1, "source": "x" * 3000, "outcome": "ok", "started": "2026-01-01T00:00:00+00:00",
+            "seconds": 1}
+    queue.cell(run.run_id, cell, last=False)
+    queue.settle()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, resource.RLIM_INFINITY))
+    try:
+        queue.cell(run.run_id, cell, last=False)
+    except StoreError:
+        print("told")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    queue.cell(run.run_id, cell | {"order": 3}, last=False)
+    os.kill(os.getpid(), signal.SIGKILL)
+""",
+    )
+    assert said.split() == ["told"]
+    (run,) = workspace.runs.find()
+    assert run.status == "KILLED"
+    cells = json.loads(workspace.runs.text(run, "mlops/cells.json") or "")
+    assert [cell["order"] for cell in cells] == [1, 3]
+    assert not list((tmp_path / ".mlops" / "queue").glob("*.jsonl"))
+
+
+def test_a_line_of_cells_that_is_none_takes_no_other_with_it(tmp_path: Path) -> None:
+    """After a loss of power a file may hold anything; the run of the dead process ends all the same."""
+    workspace = settings(tmp_path, None)
+    died = "import os, mlops_jupyter\nrun = mlops_jupyter.run('dead')\nrun.__enter__()\nos.kill(os.getpid(), 9)"
+    program(tmp_path, died)
+    (journal,) = (tmp_path / ".mlops" / "queue").glob("*.jsonl")
+    run_id = next(json.loads(line)[1] for line in journal.read_text().splitlines() if line.startswith('["open"'))
+    folder = tmp_path / ".mlops" / "queue" / "cells"
+    folder.mkdir(exist_ok=True)
+    (folder / f"{run_id}.jsonl").write_bytes(b'{"source": "half\n\x00\x00\n[1]\n{"source": "whole"}\n')
+    (run,) = workspace.runs.find()
+    assert run.status == "KILLED"
+    assert json.loads(workspace.runs.text(run, "mlops/cells.json") or "") == [{"source": "whole"}]
+
+
+def test_a_run_goes_to_the_experiment_of_its_workspace_as_it_is_now(tmp_path: Path, mlflow_server: str) -> None:
+    """Whoever delivers, and whatever mlops.toml says by then: a run belongs where it was begun."""
+    settings(tmp_path, mlflow_server, "first").tracking.create_run("one", experiment=None, parent=None, tags={})
+    later = settings(tmp_path, mlflow_server, "second")
+    with later.run("two") as run:
+        pass
+    assert later.runs.get(run.run_id).experiment.startswith("second")
+
+
+def test_a_fork_in_the_middle_of_a_connection_reads_and_logs(tmp_path: Path) -> None:
+    """A child shares no connection with its parent, and waits for no lock that nobody will let go of."""
+    settings(tmp_path, None)
+    said = program(
+        tmp_path,
+        """
+import os, signal, mlops_jupyter
+from mlops_jupyter import Workspace, log_metric
+workspace = Workspace.open()
+with workspace.run("parent"):
+    connections = workspace.tracking.client._tracking_client.store.engine.pool
+    workspace.tracking._lock.acquire()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(60)
+        assert [run.name for run in workspace.runs.find()] == ["parent"]
+        assert workspace.tracking.client._tracking_client.store.engine.pool is not connections
+        log_metric("n", 2.0)
+        workspace.tracking.queue.require_settled()
+        print("child", flush=True)
+        os._exit(0)
+    print("ended", os.waitpid(child, 0)[1])
+    workspace.tracking._lock.release()
+print(workspace.runs.find()[0].metrics)
+""",
+    )
+    assert said.split("\n")[:3] == ["child", "ended 0", "{'n': 2.0}"], said
+
+
+def test_cells_that_could_not_be_kept_are_kept_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is full after one cell loses no later one, and takes no cell of another run."""
+    from mlops_jupyter.journal import CellRecord
+    from mlops_jupyter.journal import Journal as CellJournal
+    from mlops_jupyter.session import Session
+
+    journal = CellJournal()
+    session = Session(Workspace.open(tmp_path), {}, journal, lambda: None)
+
+    def execute(source: str) -> None:
+        journal.add(CellRecord(None, len(journal) + 1, source, "ok", "2026-01-01T00:00:00+00:00", 0.1))
+        session.cell_ended()
+
+    session.start(name="spans")
+    queue = session.workspace.tracking.queue
+    execute("a = 1")
+    with monkeypatch.context() as patch:
+
+        def full(*_: object, **__: object) -> None:
+            raise StoreError("the disk is full", "make room")
+
+        patch.setattr(queue, "cell", full)
+        with pytest.raises(StoreError):
+            execute("b = 2")
+        session.end()
+        with pytest.raises(StoreError):
+            execute("%mlops end")
+    execute("after = 1")
+    run = session.workspace.runs.resolve("spans")
+    cells = json.loads(session.workspace.runs.text(run, "mlops/cells.json") or "")
+    assert [cell["source"] for cell in cells] == ["a = 1", "b = 2", "%mlops end"]
+    assert mlops_jupyter.tracking.active.open_runs() == ()
