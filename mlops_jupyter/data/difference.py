@@ -15,6 +15,9 @@ from mlops_jupyter.tracking.measures import Entry
 MEASURES = ("missing", "distinct", "true", "min", "max", "mean", "std", "infinite", "frequent", "types", "unread")
 # Types of Arrow by the names that numpy and pandas have for them.
 _ALIKE = {"double": "float64", "float": "float32", "halffloat": "float16", "boolean": "bool"}
+# Estimates of a number of values that differ by no more than this part are as good as equal; and shares in a sample,
+# by no more than so many standard errors.
+_ABOUT, _ERRORS = 0.02, 4.0
 _NO_CHANGE: Mapping[str, Any] = {"added": [], "removed": [], "changed": {}, "reordered": False}
 _FAMILY = {"frame": "frame", "table": "table", "array": "array", "file": "file", "folder": "file"}
 
@@ -162,7 +165,7 @@ def _column(a: Entry, b: Entry, rows_a: int | None, rows_b: int | None) -> dict[
             continue
         shares = _shares(measure, one, a, rows_a), _shares(measure, two, b, rows_b)
         # Where there are more rows, there is more of everything.
-        if shares[0] is not None and shares[0] == shares[1]:
+        if (shares[0] is not None and shares[0] == shares[1]) or _is_chance(measure, (a, b), shares):
             continue
         changes[measure] = {"a": one, "b": two} | _meaning(measure, (a, b), shares)
     return changes
@@ -176,6 +179,20 @@ def _shares(measure: str, count: Any, entry: Entry, rows: int | None) -> Any:
     if measure == "frequent" and of:
         return {json.dumps(value): number / of for value, number in count}
     return None
+
+
+def _is_chance(measure: str, entries: tuple[Entry, Entry], shares: tuple[Any, Any]) -> bool:
+    """Tell whether two samples of the same would differ as much: nothing that is worth telling."""
+    sizes = [entry["sample"] for entry in entries if "sample" in entry]
+    if not sizes:
+        return False
+    if measure == "distinct":
+        one, two = (entry["distinct"] for entry in entries)
+        return bool(abs(one - two) <= _ABOUT * max(one, two))
+    if measure != "frequent" or None in shares or shares[0].keys() != shares[1].keys():
+        return False
+    pairs = [(share, shares[1][value]) for value, share in shares[0].items()]
+    return all(abs(one - two) <= _ERRORS * math.sqrt(max(one, two) / min(sizes)) for one, two in pairs)
 
 
 def _meaning(measure: str, entries: tuple[Entry, Entry], shares: tuple[Any, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ _ALIKE = 0.5
 # About how many pairs of cells are held against each other, by how many words; what is far apart is left out first.
 _MOST_PAIRS = 600
 _MOST_WORDS = 200
+_MOST_MEASURED = 200
 # Longer texts are compared by their ends only: line by line would take minutes.
 _MOST_LINES = 3000
 
@@ -171,14 +172,22 @@ def _alike(before: Sequence[Cell], after: Sequence[Cell], partner: Mapping[int, 
     left = [at for at in range(len(before)) if at not in taken]
     right = [at for at in range(len(after)) if at not in partner]
     far = _MOST_PAIRS // (2 * len(left) or 1)
+    most = max(_MOST_MEASURED, 2 * len(left))
     words = _words_of()
     found = []
     for place, mate in enumerate(left):
         for at in right[max(place - far, 0) : place + far + 1]:
             matcher = difflib.SequenceMatcher(None, words(before[mate].source), words(after[at].source), autojunk=False)
-            if matcher.real_quick_ratio() >= _ALIKE and matcher.quick_ratio() >= _ALIKE:
-                found.append((matcher.ratio(), at, mate))
+            if matcher.real_quick_ratio() >= _ALIKE and (likely := matcher.quick_ratio()) >= _ALIKE:
+                found.append((likely, at, mate))
+    # To measure likeness takes long; those of which the same words stand in both are likeliest.
+    found.sort(key=lambda pair: -pair[0])
+    found = [(_likeness(words(before[mate].source), words(after[at].source)), at, mate) for _, at, mate in found[:most]]
     return sorted((pair for pair in found if pair[0] >= _ALIKE), key=lambda pair: (-pair[0], abs(pair[1] - pair[2])))
+
+
+def _likeness(before: Sequence[str], after: Sequence[str]) -> float:
+    return difflib.SequenceMatcher(None, before, after, autojunk=False).ratio()
 
 
 def _words_of() -> Callable[[str], list[str]]:

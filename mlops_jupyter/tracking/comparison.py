@@ -155,11 +155,18 @@ def _details(tracking: Tracking, run: Run) -> dict[str, Any]:
         "environment": tags.get(ENVIRONMENT),
         "snapshot": tags.get(SNAPSHOT),
         "data": [dict(item) for item in run.data],
-        "models": [
-            {"name": model.name, "model_id": model.model_id}
-            for model in map(tracking.client.get_logged_model, run.model_ids)
-        ],
+        "models": [{"name": _model_name(tracking.client, id), "model_id": id} for id in run.model_ids],
     }
+
+
+def _model_name(client: Any, model_id: str) -> str:
+    try:
+        name: str = client.get_logged_model(model_id).name
+    except Exception as error:
+        if getattr(error, "error_code", "") != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return "(deleted)"
+    return name
 
 
 @answers

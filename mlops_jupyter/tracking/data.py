@@ -31,8 +31,10 @@ LOGGED = "mlops.logged"
 CSV = (".csv", ".csv.gz")
 PARQUET = (".parquet", ".pq")
 _LONGEST_NAME = 500
-# Files of more bytes than this are not read a second time, after their digest, to be profiled.
+# Files of more bytes than this, as they are when nothing is compressed, are not read a second time to be profiled.
 _LARGE_FILE = 100_000_000
+# Text shrinks to a tenth or so; what shrinks more than this is no table that a person has made.
+_SHRUNK = 20
 
 
 def describe(data: Any, name: str, role: str | None) -> dict[str, Any]:
@@ -108,7 +110,7 @@ def look_at(data: Any) -> Looked:
     Raises:
         ValueRefused: It is no data.
     """
-    kind = f"{type(data).__module__.partition('.')[0]}.{type(data).__name__}"
+    kind = _kind(data)
     if not isinstance(data, os.PathLike) and kind not in _KINDS:
         raise ValueRefused(f"a {type(data).__name__} is no data", "give a frame, an array, an Arrow table or a path")
     with warnings.catch_warnings():
@@ -123,6 +125,12 @@ def look_at(data: Any) -> Looked:
         return Looked(digest, profile, schema_text(data, profile))
 
 
+def _kind(data: object) -> str:
+    """Give the library and class of data, or of what it is a kind of: a memory map is an array."""
+    names = [f"{each.__module__.partition('.')[0]}.{each.__name__}" for each in type(data).__mro__]
+    return next((name for name in names if name in _KINDS), names[0])
+
+
 _KINDS = {"pandas.DataFrame": of_frame, "pandas.Series": of_frame, "pyarrow.Table": of_table, "numpy.ndarray": of_array}
 
 
@@ -130,7 +138,7 @@ def _of_file(path: Path) -> tuple[dict[str, Any], str | None]:
     """Profile a file or folder: by size, and a table of moderate size by its content too."""
     size = _size(path)
     about: dict[str, Any] = {"version": 1, "data": "file" if path.is_file() else "folder", "bytes": size}
-    if is_table(path) and size <= _LARGE_FILE:
+    if is_table(path) and _expanded(path, size) <= _LARGE_FILE:
         try:
             table = read_table(path)
         except UsageError as error:
@@ -139,6 +147,24 @@ def _of_file(path: Path) -> tuple[dict[str, Any], str | None]:
         profile = of_table(table)
         return profile | about, schema_text(table, profile)
     return about, None
+
+
+def _expanded(path: Path, size: int) -> int:
+    """Give about how many bytes a table has once it is read."""
+    if path.name.lower().endswith(".gz"):
+        return size * _SHRUNK
+    if not path.name.lower().endswith(PARQUET):
+        return size
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        described = parquet.read_metadata(path)
+    except (pa.ArrowException, OSError, ValueError):
+        return size  # it is none, which is told where it is read
+    # What repeats takes no room in the file: eight bytes a number at the least.
+    written = sum(described.row_group(number).total_byte_size for number in range(described.num_row_groups))
+    return int(max(written, 8 * described.num_rows * described.num_columns))
 
 
 def _size(path: Path) -> int:

@@ -32,10 +32,11 @@ class Sample:
     def __init__(self) -> None:
         self._known: dict[tuple[int, int], Any] = {}
 
-    def of(self, rows: int, most: int = EXACT) -> Any:
+    def of(self, rows: int, most: int = 0) -> Any:
         """Give the positions of about ``most`` of so many rows, each as likely as any other, in order."""
         import numpy as np
 
+        most = most or EXACT
         if (rows, most) not in self._known:
             chance = most / rows
             steps = np.random.default_rng(0).geometric(chance, int(most * 1.05) + 1000)
@@ -61,12 +62,12 @@ def numbers(values: Any, sample: Sample) -> Entry:
     real = values.dtype.kind == "f"
     if real and values.dtype.itemsize not in (4, 8):
         values = values.astype(np.float64)
-    exact = len(values) <= EXACT
-    looked = np.sort(values if exact else values[sample.of(len(values))])
-    if real:
-        looked = looked[: len(looked) - np.count_nonzero(np.isnan(looked))]
-    missing = len(values) - len(looked) if exact else int(np.count_nonzero(np.isnan(values))) if real else 0
-    present = len(values) - missing
+    missing = int(np.count_nonzero(np.isnan(values))) if real else 0
+    if missing:
+        values = values[~np.isnan(values)]
+    present = len(values)
+    exact = present <= EXACT
+    looked = np.sort(values if exact else values[sample.of(present)])
     counted = _distinct_sorted(looked, present, exact)
     entry = {"kind": "number", "missing": missing, **counted, **_summary(looked if exact else values, present)}
     if not real and 0 < counted["distinct"] <= _FEW:

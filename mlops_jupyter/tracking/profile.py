@@ -13,7 +13,8 @@ other               ``types`` of Python objects, and ``distinct`` and ``frequent
 An entry with ``sample`` took ``distinct``, ``frequent`` and ``types`` from that many rows, drawn at random but always
 the same: its ``distinct`` is an estimate. One with ``unread`` could not be read, and why. ``index`` has what a frame's
 index says, if that is more than the rows' numbers. A profile that would be too long has shorter entries, and then
-fewer, and says how many columns are missing in ``columns_left_out``. Row order, memory layout and chunks play no part.
+fewer, and says how many columns are missing in ``columns_left_out``. Memory layout and chunks play no part, nor does
+row order where no sample was taken.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ class CodeChange:
     @property
     def is_change(self) -> bool:
         """Whether there is any change at all."""
-        return any(change.status != "equal" for change in self.cells)
+        return any(change.status != "equal" for change in self.cells) or is_reordered(self.cells)
 
     def to_json(self) -> dict[str, Any]:
         """Give the names and the changes."""
@@ -173,12 +173,16 @@ def _left_out(what: str, names: Sequence[str]) -> list[Block]:
 # Curves
 
 
-def charts(labels: Sequence[str], curves: Mapping[str, Sequence[Curve]]) -> list[Block]:
+def charts(
+    labels: Sequence[str], curves: Mapping[str, Sequence[Curve]], *, width: int = 480, height: int = 190
+) -> list[Block]:
     """Lay the runs' curves over each other, a chart a metric, those first that differ most.
 
     Args:
         labels: What the runs are called.
         curves: Metric → a curve a run.
+        width: Pixels of a chart.
+        height: Pixels of a chart without its legend.
 
     Returns:
         Pictures, and notes on what is not in them.
@@ -189,7 +193,7 @@ def charts(labels: Sequence[str], curves: Mapping[str, Sequence[Curve]]) -> list
     blocks: list[Block] = []
     for name in shown:
         series, across = _series(labels, curves[name])
-        picture = lines(series, name, across=across)
+        picture = lines(series, name, across=across, width=width, height=height)
         blocks.append(Picture(picture, lines_in_words(series, name, across=across)))
     sampled = [name for name in shown if any(curve.is_sampled for curve in curves[name])]
     if sampled:
@@ -245,8 +249,7 @@ def code(pairs: Sequence[CodeChange]) -> list[Block]:
         return [Heading("code"), Note(_summary(told[0])), *_changes(told[0])]
     changed = [pair for pair in told if pair.is_change]
     blocks: list[Block] = [Heading(f"code, each against {told[0].against}")]
-    blocks += [Fold(_summary(pair), _changes(pair)) for pair in changed if pair.is_known and pair.is_kept]
-    blocks += [Note(_summary(pair)) for pair in changed if not (pair.is_known and pair.is_kept)]
+    blocks += [Fold(_summary(pair), inside) if (inside := _changes(pair)) else Note(_summary(pair)) for pair in changed]
     same = [pair.run for pair in told if not pair.is_change]
     return [*blocks, Note(f"all cells equal: {', '.join(same)}")] if same else blocks
 

@@ -192,6 +192,23 @@ def test_cells_that_ran_in_another_order_are_told(workspace: Workspace) -> None:
     kept(workspace, "b", {"id": "y", "source": "y = 1"}, {"id": "x", "source": "x = 1"})
     assert "cells of b against a: 2 equal, in another order" in str(workspace.runs.compare(["a", "b"]))
     assert "another order" not in str(workspace.runs.compare(["a", "a"]))
+    kept(workspace, "c", {"id": "x", "source": "x = 1"}, {"id": "y", "source": "y = 1"})
+    told = str(workspace.runs.compare(["a", "b", "c"]))
+    assert "cells of b against a: 2 equal, in another order" in told
+    assert "all cells equal: c" in told
+
+
+def test_a_model_that_was_deleted_is_told(workspace: Workspace) -> None:
+    """A run outlives its models: the others are compared, and of that one the id is left."""
+    from sklearn.dummy import DummyClassifier
+
+    from mlops_jupyter import log_model
+
+    with workspace.run("had") as run:
+        logged = log_model(DummyClassifier().fit([[0], [1]], [0, 1]))
+    workspace.tracking.client.delete_logged_model(logged.model_id)
+    (known,) = document(workspace, run.run_id)["runs"]
+    assert known["models"] == [{"name": "(deleted)", "model_id": logged.model_id}]
 
 
 def test_a_run_without_records_of_cells_has_one_cell(workspace: Workspace) -> None:

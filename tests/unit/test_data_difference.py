@@ -15,6 +15,7 @@ from test_profile import frames
 from mlops_jupyter.data.difference import Difference, difference
 from mlops_jupyter.data.results import DataDiff
 from mlops_jupyter.data.versions import Version
+from mlops_jupyter.tracking import measures
 from mlops_jupyter.tracking.data import look_at, schema_columns
 from mlops_jupyter.tracking.profile import profile_text
 
@@ -158,3 +159,15 @@ def test_a_difference_is_readable_and_escaped():
     assert "<b>" not in page
     assert "1 column is equal" in str(found)
     assert "more" in str(found)
+
+
+def test_samples_of_the_same_are_no_difference(monkeypatch):
+    """Rows in another order make other samples: what is estimated is not told as changed; what has changed is."""
+    monkeypatch.setattr(measures, "EXACT", 2000)
+    choose = np.random.default_rng(0)
+    frame = pd.DataFrame({"n": choose.integers(0, 10**9, 20_000), "t": choose.choice(["a", "b", "c"], 20_000)})
+    found = difference(version(frame), version(frame.sample(frac=1, random_state=1)))
+    assert found.digests is False
+    assert found.columns == {}
+    other = frame.assign(n=frame["n"] % 500, t=frame["t"].where(frame["t"] != "c", "a"))
+    assert set(difference(version(frame), version(other)).columns) == {"n", "t"}

@@ -41,6 +41,20 @@ def column(values: Any) -> dict[str, Any]:
 # What is measured
 
 
+def test_gaps_take_no_place_in_a_sample(monkeypatch):
+    """Of a column that is nearly all gaps every value is counted; a sample is of what is there."""
+    monkeypatch.setattr(measures, "EXACT", 1000)
+    values = np.full(5000, np.nan)
+    values[17] = 7.0
+    entry = column(values)
+    assert (entry["missing"], entry["distinct"], entry["min"]) == (4999, 1, 7.0)
+    assert "sample" not in entry
+    values[::2] = np.arange(2500)
+    entry = column(values)
+    assert entry["sample"] == pytest.approx(1000, rel=0.2)
+    assert entry["missing"] == 2499
+
+
 def test_numbers_have_their_ends_mean_and_spread():
     """Of numbers a profile has gaps, distinct values, ends, mean and standard deviation; infinities are apart."""
     assert column([3.0, 1.0, np.nan, 1.0, np.inf]) == {
@@ -419,3 +433,30 @@ def test_a_profile_is_of_the_values_alone(frame):
     # Of rows without columns Parquet keeps nothing, and of categories that are all missing not their type.
     assume(len(back) == len(frame) and list(back.dtypes.astype(str)) == list(frame.dtypes.astype(str)))
     assert profile_text(of_frame(back)) == profile
+
+
+def test_a_small_file_that_is_large_when_it_is_read_is_not_read(tmp_path):
+    """What repeats takes no room in a file: it is digested as it lies, and not read to be profiled."""
+    from pyarrow import parquet
+
+    zeros = tmp_path / "zeros.parquet"
+    parquet.write_table(pa.table({"x": np.zeros(20_000_000)}), zeros, compression="zstd")
+    assert zeros.stat().st_size < 1_000_000
+    assert "columns" not in look_at(zeros).profile
+    few = tmp_path / "few.parquet"
+    parquet.write_table(pa.table({"x": np.zeros(1000)}), few)
+    assert look_at(few).profile["columns"][0]["name"] == "x"
+
+
+def test_kinds_of_arrays_and_frames_are_data(tmp_path):
+    """A memory map is an array, and a frame of a class of one's own is a frame; texts of numpy's own have a digest."""
+
+    class Mine(pd.DataFrame):
+        """A frame."""
+
+    mapped = np.memmap(tmp_path / "mapped", dtype="int64", mode="w+", shape=(4,))
+    mapped[:] = range(4)
+    assert look_at(mapped).profile["num_rows"] == 4
+    assert look_at(Mine({"x": [1, 2]})).profile["num_columns"] == 1
+    texts = np.array(["a", "b"], dtype=np.dtypes.StringDType())
+    assert look_at(texts).digest != look_at(texts[::-1].copy()).digest
