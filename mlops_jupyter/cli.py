@@ -18,6 +18,7 @@ from mlops_jupyter.errors import MlopsError, UsageError, translate
 from mlops_jupyter.handbook import as_help
 from mlops_jupyter.progress import Progress
 from mlops_jupyter.session import HELP, SESSION_COMMANDS, Handbook
+from mlops_jupyter.working import working
 from mlops_jupyter.workspace import COMMANDS as WORKSPACE_COMMANDS
 
 PREFIX = "mlops"
@@ -85,7 +86,11 @@ def _carry_out(words: list[str], options: _Globals) -> Shown:
     # A pipeline that is named from outside of its project belongs to the project that it lies in.
     file = arguments.get("file")
     beside = file.parent if file is not None else None
-    with Progress(sys.stderr, quiet=options.json) as progress:
+    with (
+        Progress(sys.stderr, quiet=options.json) as progress,
+        progress.watching(),
+        working(f"{PREFIX} {found.verb}"),
+    ):
         workspace = Workspace.open(options.workspace, beside=beside, notify=progress.tell)
         answer: Shown = found.call(workspace, arguments)
     return answer

@@ -21,12 +21,14 @@ import functools
 import os
 import struct
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from mlops_jupyter.digest_libraries import LARGE, LIBRARIES, Bulk
+from mlops_jupyter.digest_libraries import LARGE, LIBRARIES, Bulk, size_of
 from mlops_jupyter.errors import ValueRefused
+from mlops_jupyter.working import NOTICEABLE, advance, is_watched, working
 
 _DEPTH = 400
 # What Python, abc and dataclasses add to a class by themselves, out of what else it holds.
@@ -57,10 +59,16 @@ def digest_of(value: Any) -> str:
     """
     walk = _Walk()
     try:
-        walk.feed(value, 0)
+        with _told(value):
+            walk.feed(value, 0)
     except RecursionError:
         raise _too_deep(value) from None
     return walk.hexdigest()
+
+
+def _told(value: Any) -> AbstractContextManager[object]:
+    size = size_of(value) if is_watched() else 0
+    return working(f"digest of a {type(value).__name__}", size) if size >= NOTICEABLE else nullcontext()
 
 
 def digest_file(path: Path) -> str:
@@ -185,17 +193,23 @@ class _Walk:
 
     def file(self, path: Path) -> None:
         """Add a file's bytes, or a folder's relative names and bytes in order."""
-        if path.is_dir():
-            files = sorted(p for p in path.rglob("*") if p.is_file() and not p.is_symlink())
-            self.leaf("folder", str(len(files)).encode())
+        if not path.is_dir():
+            with _file_told(path, [path]):
+                self._content(path)
+            return
+        files = sorted(p for p in path.rglob("*") if p.is_file() and not p.is_symlink())
+        self.leaf("folder", str(len(files)).encode())
+        with _file_told(path, files):
             for file in files:
                 self.leaf("name", file.relative_to(path).as_posix().encode())
-                self.file(file)
-            return
-        self.leaf("file", str(path.stat().st_size).encode())
-        with path.open("rb") as content:
+                self._content(file)
+
+    def _content(self, file: Path) -> None:
+        self.leaf("file", str(file.stat().st_size).encode())
+        with file.open("rb") as content:
             while chunk := content.read(1 << 22):
                 self._hash.update(chunk)
+                advance(len(chunk))
 
     def _known_library(self, value: Any, depth: int) -> bool:
         library = type(value).__module__.partition(".")[0]
@@ -302,6 +316,11 @@ class _Walk:
                 "publish a plain value, a frame, an array, a fitted model or a file",
             )
         self.feed(behind, depth)
+
+
+def _file_told(path: Path, files: Sequence[Path]) -> AbstractContextManager[object]:
+    size = sum(file.stat().st_size for file in files) if is_watched() else 0
+    return working(f"digest of {path.name}", size) if size >= NOTICEABLE else nullcontext()
 
 
 def _too_deep(value: Any) -> ValueRefused:

@@ -10,6 +10,8 @@ import struct
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
+from mlops_jupyter.working import pieces
+
 #: Leaves of this many bytes and more go in by their xxh3_128: blake3 is several times slower than memory.
 LARGE = 1 << 16
 # What is taken of a strided array at a time: it fits into a core's cache.
@@ -34,7 +36,8 @@ class Bulk:
             import xxhash
 
             self._hash = xxhash.xxh3_128(bytes(self._few))
-        self._hash.update(piece)
+        for part in pieces(piece):
+            self._hash.update(part)
 
     def content(self) -> bytes:
         """Give what stands for the leaf; its size tells which of the two it is."""
@@ -63,9 +66,10 @@ class Walk(Protocol):
 def _array(walk: Walk, array: Any, depth: int) -> None:
     import numpy as np
 
-    walk.leaf("dtype", str(array.dtype.newbyteorder("=")).encode())
+    texts = array.dtype.kind == "T"  # which numpy keeps elsewhere, in no byte order
+    walk.leaf("dtype", str(array.dtype if texts else array.dtype.newbyteorder("=")).encode())
     walk.leaf("shape", str(array.shape).encode())
-    if array.dtype.hasobject:
+    if texts or array.dtype.hasobject:
         walk.many("elements", array.ravel().tolist(), depth)
     elif array.dtype.names:
         # Field by field: the padding between fields is whatever memory held before.
@@ -337,6 +341,16 @@ def _partial(walk: Walk, value: functools.partial[Any], depth: int) -> None:
     walk.feed(value.func, depth)
     walk.feed(value.args, depth)
     walk.feed(value.keywords, depth)
+
+
+def size_of(value: Any) -> int:
+    """Tell how many bytes a frame, an array or a table has in memory, about; 0 for anything else."""
+    library, kind = type(value).__module__.partition(".")[0], type(value).__name__
+    if (library, kind) in (("numpy", "ndarray"), ("pyarrow", "Table"), ("torch", "Tensor")):
+        return int(value.nbytes)
+    if (library, kind) == ("pandas", "DataFrame"):
+        return int(value.memory_usage(deep=False).sum())
+    return int(value.memory_usage(deep=False)) if (library, kind) == ("pandas", "Series") else 0
 
 
 #: First part of the module and the class, parents included → what adds a value of it.

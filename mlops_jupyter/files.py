@@ -6,6 +6,8 @@ import os
 import uuid
 from pathlib import Path
 
+from mlops_jupyter.working import pieces
+
 
 def write_whole(path: Path, data: bytes | memoryview) -> None:
     """Write a file so that a reader sees the old content or the new, never a part.
@@ -21,7 +23,8 @@ def write_whole(path: Path, data: bytes | memoryview) -> None:
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
         with aside.open("wb") as file:
-            file.write(data)
+            for piece in pieces(data):
+                file.write(piece)
             file.flush()
             os.fsync(file.fileno())
         os.replace(aside, path)

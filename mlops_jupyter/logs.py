@@ -136,7 +136,7 @@ class Logs:
             register: Also make a version of this registered model.
 
         Returns:
-            The model's name, id and version.
+            The model's name, id, format, why that is no safer one, and version.
 
         Raises:
             ConflictError: No run is active.
@@ -148,7 +148,8 @@ class Logs:
         model = expressions.variable(var, self._namespace)
         logged = log.log_model(model, name)
         data: dict[str, Any] = {"name": name, "model_id": logged.model_id, "format": logged.format}
-        text = f"{var} is kept as {name} ({logged.format})"
+        data["reason"] = logged.reason
+        text = f"{var} is kept as {name} ({logged.format}{f': {logged.reason}' if logged.reason else ''})"
         if register is not None:
             run = active.require_run()
             version = self._workspace().registry.register_model(register, model_id=logged.model_id, run_id=run.run_id)

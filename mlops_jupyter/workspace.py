@@ -414,11 +414,12 @@ def log_model(
         input_example: A few rows of its input; by default looked for among the variables of ``__main__``.
 
     Returns:
-        What was logged: ``name``, ``model_id``, ``uri``, ``format``, and ``version`` when registered.
+        What was logged: ``name``, ``model_id``, ``uri``, ``format``, ``reason`` where that is no safer one, and
+        ``version`` when registered.
 
     Raises:
         ConflictError: No run is active.
-        ValueRefused: The object is no model, or MLflow refuses the name.
+        ValueRefused: The object is no model or does not take the input example, or MLflow refuses the name.
     """
     logged = log.log_model(model, name, input_example=input_example)
     if register is None:

@@ -2,7 +2,7 @@
 
 The magic's line is rewritten to a call that opens the run, and the cell goes on as the cell that it is: line numbers,
 top-level ``await``, the value of the last line and the traceback of an exception are IPython's own. The run is closed
-when IPython says that the cell has ended, and how.
+when IPython says that the cell has ended, and how. One that takes more than a moment is shown while it goes on.
 """
 
 from __future__ import annotations
@@ -10,21 +10,27 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from mlops_jupyter import expressions
 from mlops_jupyter.commands import Command, Option, collect, command
 from mlops_jupyter.display import Block, Grid, Message, Note, Pairs, Shown, seconds_text
 from mlops_jupyter.errors import MlopsError, StoreError, UsageError, translate
+from mlops_jupyter.kernel.live_picture import CHART
+from mlops_jupyter.kernel.live_run import LiveRun, watch
 from mlops_jupyter.kernel.recorder import Recorder
 from mlops_jupyter.session import Session
 from mlops_jupyter.snapshots.manifest import usable_name
-from mlops_jupyter.tracking import log
+from mlops_jupyter.tracking import curves, log, views
 from mlops_jupyter.tracking.active import ActiveRun
 from mlops_jupyter.tracking.queue.local_ids import Waiting
+from mlops_jupyter.tracking.records import Run
 from mlops_jupyter.tracking.runs import CELL_SOURCE
 from mlops_jupyter.tracking.values import as_scalar
+
+# A run may have hundreds of metrics, and each one's curve is read by itself.
+_MOST_READ = 24
 
 
 def split_words(line: str) -> list[str]:
@@ -44,7 +50,7 @@ def split_words(line: str) -> list[str]:
 
 @dataclass(frozen=True, repr=False)
 class CellRun(Shown):
-    """What a cell's run came to."""
+    """What a run of a cell, or of some cells, came to."""
 
     run: ActiveRun
     status: str
@@ -52,6 +58,8 @@ class CellRun(Shown):
     params: dict[str, str]
     metrics: dict[str, float]
     waiting: int = 0
+    cells: int = 1
+    curves: Sequence[Block] = ()
 
     def to_json(self) -> Any:
         """Give the run's facts."""
@@ -68,6 +76,7 @@ class CellRun(Shown):
     def blocks(self) -> Sequence[Block]:
         """Give the verdict, then what was logged."""
         text = f"run {self.run.name} ({self.run.run_id[:8]}) {self.status} in {seconds_text(self.seconds)}"
+        text += f", {self.cells} cells" if self.cells > 1 else ""
         blocks: list[Block] = [Note(text, "good" if self.status == "FINISHED" else "bad")]
         if self.metrics:
             blocks.append(Grid({name: name for name in self.metrics}, [self.metrics]))
@@ -75,7 +84,40 @@ class CellRun(Shown):
             blocks.append(Pairs(self.params))
         if self.waiting:
             blocks.append(Note(f"the tracking store is away; {self.waiting} logged entries wait for it, and are safe"))
-        return blocks
+        return [*blocks, *self.curves]
+
+
+def summary(
+    session: Session, run: ActiveRun, seconds: float, status: str, live: LiveRun | None, cells: int = 1
+) -> CellRun:
+    """Tell what a run came to, as the store has it; with its curves, if it was looked at while it went on.
+
+    Args:
+        session: The session.
+        run: The run, which has ended.
+        seconds: How long it took.
+        status: How it ended, for a store that can't be asked.
+        live: What has shown it.
+        cells: How many cells it had.
+    """
+    is_seen = live is not None and live.is_live
+    try:
+        known = session.workspace.runs.get(run.run_id)
+        drawn = _curves(run, known, live.liveliest()) if live is not None and is_seen else []
+        return CellRun(run, known.status, seconds, dict(known.params), dict(known.metrics), 0, cells, drawn)
+    except (StoreError, Waiting):
+        waiting = run.tracking.queue.backlog().entries
+        drawn = list(live.pictures()) if live is not None and is_seen else []
+        return CellRun(run, status, seconds, {}, {}, waiting, cells, drawn)
+
+
+def _curves(run: ActiveRun, known: Run, liveliest: Sequence[str]) -> list[Block]:
+    seen = {name: at for at, name in enumerate(liveliest)}
+    ranked = sorted(known.metrics, key=lambda name: (seen.get(name, len(seen)), name.startswith("system/"), name))
+    some = replace(known, metrics={name: known.metrics[name] for name in ranked[:_MOST_READ]})
+    blocks = views.charts([run.name], curves.read(run.tracking, [some]), **CHART)
+    more = len(ranked) - _MOST_READ
+    return [*blocks, Note(f"the curves of {more} more metrics are not drawn here")] if more > 0 else blocks
 
 
 @dataclass
@@ -84,6 +126,7 @@ class _Opened:
     began: float
     snapshot: bool
     depth: int
+    live: LiveRun | None
 
 
 class CellRuns:
@@ -92,11 +135,13 @@ class CellRuns:
     Args:
         session: The session.
         recorder: Knows the cell that runs now.
+        shell: IPython's shell.
     """
 
-    def __init__(self, session: Session, recorder: Recorder) -> None:
+    def __init__(self, session: Session, recorder: Recorder, shell: Any) -> None:
         self._session = session
         self._recorder = recorder
+        self._shell = shell
         self._opened: list[_Opened] = []
 
     @command("run", needs="session")
@@ -157,7 +202,8 @@ class CellRuns:
             except MlopsError as second:
                 error.add_note(f"mlops: the run could not be marked as FAILED: {second.message}")
             raise
-        self._opened.append(_Opened(opened, time.perf_counter(), snapshot, self._recorder.depth))
+        live = watch(opened, self._shell)
+        self._opened.append(_Opened(opened, time.perf_counter(), snapshot, self._recorder.depth, live))
 
     def hand_down(self) -> None:
         """Let the run opened last end with the cell that is about to be executed inside this one."""
@@ -181,30 +227,31 @@ class CellRuns:
 
     def _close(self, opened: _Opened, error: BaseException | None) -> list[Shown]:
         shown: list[Shown] = []
-        run = opened.run
+        run, live = opened.run, opened.live
+        if live is not None:
+            live.stop()
         try:
             # Ended first: a snapshot that fails must not leave the run open.
             was_open = self._session.close(run, error)
             self._session.keep_cell(run)
-            if not was_open:
+            if not was_open and (live is None or not live.is_live):
                 return []  # the cell has ended its run itself
-            shown.append(self._summary(opened, error))
-            if opened.snapshot:
+            status = "FINISHED" if error is None else "FAILED"
+            came_to = summary(self._session, run, time.perf_counter() - opened.began, status, live)
+            if not (live is not None and live.end(came_to)) and was_open:
+                shown.append(came_to)
+            if opened.snapshot and was_open:
                 shown.append(self._session.take_snapshot(usable_name(run.name, run.run_id[:6]), "", run))
         except Exception as problem:
             ours = translate(problem)
             text = f"run {run.name} ({run.run_id[:8]}): {ours.message}; {ours.hint}"
-            shown.append(Message(text, ours.to_json(), "bad"))
+            message = Message(text, ours.to_json(), "bad")
+            if not (live is not None and live.end(message)):
+                shown.append(message)
+        finally:
+            if live is not None:
+                live.end()
         return shown
-
-    def _summary(self, opened: _Opened, error: BaseException | None) -> CellRun:
-        run, seconds = opened.run, time.perf_counter() - opened.began
-        try:
-            known = self._session.workspace.runs.get(run.run_id)
-        except (StoreError, Waiting):
-            status = "FINISHED" if error is None else "FAILED"
-            return CellRun(run, status, seconds, {}, {}, run.tracking.queue.backlog().entries)
-        return CellRun(run, known.status, seconds, dict(known.params), dict(known.metrics))
 
 
 #: ``run`` has a shape of its own, a cell, and so is the magic's alone.

@@ -15,10 +15,13 @@ from mlops_jupyter.errors import MlopsError, UsageError, translate
 from mlops_jupyter.handbook import Handbook, as_help
 from mlops_jupyter.kernel.cell_run import CELL_COMMANDS, CellRuns, split_words
 from mlops_jupyter.kernel.discarded import fate_of_value
+from mlops_jupyter.kernel.spans import Spans
 from mlops_jupyter.kernel.told import MlopsMagicError
+from mlops_jupyter.kernel.work_bar import WorkBar
 from mlops_jupyter.session import COMMANDS as SESSION_AND_WORKSPACE
 from mlops_jupyter.session import Session
 from mlops_jupyter.tracking import active, context
+from mlops_jupyter.working import Watcher, watch, working
 from mlops_jupyter.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 COMMANDS = dict(sorted((SESSION_AND_WORKSPACE | CELL_COMMANDS).items()))
 PREFIX = "%mlops"
 _IN_LOOPS = "log metric"
+# They write to the queue: to tell of them would take longer than they do.
+_QUICK = (_IN_LOOPS, "log param", "log tag")
 
 
 class Desk:
@@ -41,6 +46,9 @@ class Desk:
         self.handbook = Handbook(COMMANDS, PREFIX, "a line %mlops VERB …, or %%mlops run … on top of a cell")
         self._session: Session | None = None
         self._cell_runs: CellRuns | None = None
+        self._spans: Spans | None = None
+        self._watcher = Watcher(WorkBar(extension.shell, lambda: context.current.cell), every=0.2)
+        watch(self._watcher)  # for the cell that runs now: what is there of it yet is this verb
         self._stamp: tuple[Any, ...] | None = None
 
     @property
@@ -61,7 +69,8 @@ class Desk:
             workspace = Workspace.open(start=start, notify=_notify)
             if self._session is None:
                 self._session = Session(workspace, extension.shell.user_ns, extension.journal, extension.notebook)
-                self._cell_runs = CellRuns(self._session, extension.recorder)
+                self._cell_runs = CellRuns(self._session, extension.recorder, extension.shell)
+                self._spans = Spans(extension, self._session)
             else:
                 self._session.workspace = workspace
             context.current.root, context.current.notebook = root, notebook
@@ -91,7 +100,10 @@ class Desk:
         arguments = parse_words(found, rest)
         if found.verb in CELL_COMMANDS:
             return found.call(self._cell_runs, arguments)
-        return found.call(session if found.needs == "session" else session.workspace, arguments)
+        if found.verb in _QUICK:
+            return found.call(session, arguments)
+        with working(f"{PREFIX} {found.verb}"):
+            return found.call(session if found.needs == "session" else session.workspace, arguments)
 
     def line(self, line: str) -> Any:
         """Serve ``%mlops``: carry out a line, and show its result where IPython would not.
@@ -109,9 +121,11 @@ class Desk:
         wanted = line.rstrip().removesuffix(";")
         result = self._answer(wanted)
         hidden = wanted != line.rstrip()
-        if not hidden and line.split(maxsplit=1)[:1] == ["log"]:
+        if not hidden and line.split(maxsplit=1)[:1] == ["log"] and not _is_remarkable(line, result):
             return result  # in the middle of a cell nobody wants to see it, and loops have no time to find out
         fate = fate_of_value(self._extension.shell.ast_node_interactivity)
+        if self._spans is not None and not hidden and self._spans.begun(result, is_seen=fate != "kept"):
+            return None  # shown where the run is shown from now on
         if fate == "discarded" and result is not None and not hidden:
             display(result)  # type: ignore[no-untyped-call]
         return None if fate == "shown" and hidden else result
@@ -163,6 +177,9 @@ class Desk:
             active.tell_mlflow()
         except Exception as problem:  # away again: the next cell tries
             logging.getLogger("mlops_jupyter").debug("MLflow was not told of the run: %s", problem)
+        if self._spans is not None:
+            self._spans.cell_begins()
+        watch(self._watcher)
 
     def cell_ended(self, depth: int, error: BaseException | None) -> None:
         """Close the runs that a cell opened, and keep what spans cells.
@@ -171,7 +188,7 @@ class Desk:
             depth: How deep the cell was.
             error: What it raised.
         """
-        if self._cell_runs is None or self._session is None:
+        if self._cell_runs is None or self._session is None or self._spans is None:
             return
         try:
             for shown in self._cell_runs.close(error, depth):
@@ -181,6 +198,17 @@ class Desk:
             # The cell has ended, so nothing can fail it any more; what happened to its run must still be seen.
             ours = translate(problem)
             print(f"{ours.message}\n{ours.hint}", flush=True)
+        self._spans.cell_ended(depth)
+
+    def close(self) -> None:
+        """Show no run live any more."""
+        if self._spans is not None:
+            self._spans.close()
+
+
+def _is_remarkable(line: str, result: Any) -> bool:
+    """Tell whether something was logged otherwise than one may think: a model in a format that runs code, say."""
+    return line.split(maxsplit=2)[1:2] == ["model"] and bool(result.to_json().get("reason"))
 
 
 def _notify(event: Any) -> None:

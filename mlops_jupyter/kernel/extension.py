@@ -75,6 +75,8 @@ class Extension:
         for kind in ("line", "cell"):
             shell.magics_manager.magics[kind].pop("mlops", None)
         self._document.close()
+        if "desk" in vars(self):
+            self.desk.close()
         context.current.active = False
 
     def _recall(self) -> None:

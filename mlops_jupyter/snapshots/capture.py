@@ -24,6 +24,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mlops_jupyter.digest_libraries import size_of
 from mlops_jupyter.snapshots.codecs import Encoded, Encoder
 from mlops_jupyter.snapshots.components import Components
 from mlops_jupyter.snapshots.describe import summary, type_name, why
@@ -35,6 +36,7 @@ from mlops_jupyter.snapshots.manifest import (
     storable,
 )
 from mlops_jupyter.store import ObjectStore, key_of
+from mlops_jupyter.working import counted, is_watched, working
 
 _COPIED = 256 << 20
 _ALONE_FACTOR, _ALONE_BYTES = 4, 1 << 20
@@ -81,7 +83,9 @@ def capture(
     modules = {name: value for name, value in wanted.items() if _is_imported(value)}
     values = {name: value for name, value in wanted.items() if name not in modules}
     work = _Capture(values, store, _homes(namespace, home, values))
-    work.run()
+    size = sum(size_of(value) for value in values.values()) if is_watched() else 0
+    with working("snapshot of the variables", size or None):
+        work.run()
     found = work.variables | {name: _module(name, value) for name, value in modules.items()}
     variables = tuple(found[name] for name in wanted if name in found)
     missing = tuple(Missing(**storable(lack.to_json())) for lack in dict.fromkeys(work.missing))
@@ -185,7 +189,8 @@ class _Capture:
     def put(self, view: memoryview) -> Buffer:
         # Another thread may write to the memory between its hashing and its writing.
         data = bytes(view) if view.nbytes <= _COPIED else view
-        return Buffer(self.store.put(data), view.nbytes, view.readonly)
+        with counted(view.nbytes):
+            return Buffer(self.store.put(data), view.nbytes, view.readonly)
 
     def content(self, encoded: Encoded, known: Mapping[tuple[int, int], Buffer]) -> _Content:
         buffers = [

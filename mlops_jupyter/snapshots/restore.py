@@ -20,9 +20,10 @@ from typing import Any
 from mlops_jupyter.errors import IntegrityError, NotFoundError
 from mlops_jupyter.snapshots import trust
 from mlops_jupyter.snapshots.describe import reason_of
-from mlops_jupyter.snapshots.manifest import Component, Manifest, Missing, Variable
+from mlops_jupyter.snapshots.manifest import Buffer, Component, Manifest, Missing, Variable
 from mlops_jupyter.snapshots.rebuild import Loading
 from mlops_jupyter.store import ObjectStore
+from mlops_jupyter.working import counted, working
 
 _COMPARED = ("numpy", "pandas")
 
@@ -85,15 +86,15 @@ def load(
         if variable.module is not None and variable.name in wanted:
             _import(variable, values, missing, warnings)
     types = {variable.name: variable.type for variable in manifest.variables}
-    for component in manifest.components:
-        names = [name for name in component.variables if name in wanted]
-        if not names:
-            continue
-        try:
-            found = _component(component, store, loading)
-            values.update({name: found[name] for name in names})
-        except _LoadError as error:
-            missing += [Missing(name, types.get(name, ""), error.reason) for name in names]
+    chosen = [component for component in manifest.components if not wanted.isdisjoint(component.variables)]
+    with working("restoring the variables", sum(map(_size, chosen)) or None):
+        for component in chosen:
+            names = [name for name in component.variables if name in wanted]
+            try:
+                found = _component(component, store, loading)
+                values.update({name: found[name] for name in names})
+            except _LoadError as error:
+                missing += [Missing(name, types.get(name, ""), error.reason) for name in names]
     loading.finish()
     ordered = {name: values[name] for name in types if name in values}
     return Loaded(ordered, tuple(missing), manifest, tuple(warnings))
@@ -124,18 +125,28 @@ class _Decoder(pickle.Unpickler):
         raise pickle.UnpicklingError("a stream that this version can't read")
 
 
+def _size(component: Component) -> int:
+    return component.bytes + sum(buffer.bytes for buffer in component.buffers)
+
+
+def _buffer(buffer: Buffer, store: ObjectStore) -> bytes | bytearray:
+    with counted(buffer.bytes / 2):
+        data = store.get(buffer.key)
+        # Memory that was writable has to be again, and what a store gives is not.
+        return data if buffer.readonly else bytearray(data)
+
+
 def _component(component: Component, store: ObjectStore, loading: Loading) -> Mapping[str, Any]:
+    # To read it and to make values of it take about as long.
     try:
-        stream = store.get(component.stream)
-        buffers = [
-            # Memory that was writable has to be again, and what a store gives is not.
-            store.get(buffer.key) if buffer.readonly else bytearray(store.get(buffer.key))
-            for buffer in component.buffers
-        ]
+        with counted(component.bytes / 2):
+            stream = store.get(component.stream)
+        buffers = [_buffer(buffer, store) for buffer in component.buffers]
     except (NotFoundError, IntegrityError) as error:
         raise _LoadError(error.message) from error
     try:
-        found = _Decoder(stream, buffers, loading).load()
+        with counted(_size(component) / 2):
+            found = _Decoder(stream, buffers, loading).load()
     except Exception as error:  # unpickling runs the code of the objects
         raise _LoadError(f"it could not be made again: {reason_of(error)}") from error
     if not isinstance(found, dict) or not found.keys() >= set(component.variables):

@@ -18,6 +18,7 @@ from mlops_jupyter.tracking.active import in_mlflow, require_run
 from mlops_jupyter.tracking.models import LoggedModel, find_logged
 from mlops_jupyter.tracking.patience import answers
 from mlops_jupyter.tracking.values import as_metric, as_scalar, as_step
+from mlops_jupyter.working import working
 
 
 def log_metric(name: str, value: object, step: int | None = None) -> None:
@@ -94,15 +95,15 @@ def log_model(model: Any, name: str = "model", *, input_example: Any = None) -> 
         input_example: A few rows of its input; by default looked for among the variables of ``__main__``.
 
     Returns:
-        What was logged: ``name``, ``model_id``, ``uri`` and ``format``.
+        What was logged: ``name``, ``model_id``, ``uri``, ``format``, and ``reason`` where that is no safer one.
 
     Raises:
         ConflictError: No run is active, or the store has not created it yet.
-        ValueRefused: The object is no model, or MLflow refuses the name.
+        ValueRefused: The object is no model or does not take the input example, or MLflow refuses the name.
     """
     model_log.check_name(name)
     run = require_run()
-    with in_mlflow(run):
+    with in_mlflow(run), working(f"log model {name}"):
         namespace = dict(vars(sys.modules["__main__"]))
         logged = model_log.write_model(model, name, input_example=input_example, namespace=namespace)
     run.tracking.set_tags(run.run_id, {f"mlops.model.{name}.format": logged.format})
@@ -128,8 +129,9 @@ def log_data(data: Any, name: str, role: str | None = None) -> str:
         StoreError: The disk is full, or the workspace can't be written.
     """
     run = require_run()
-    described = data_log.describe(data, name, role)
-    run.tracking.add_dataset(run.run_id, described)
+    with working(f"log data {name}"):
+        described = data_log.describe(data, name, role)
+        run.tracking.add_dataset(run.run_id, described)
     return str(described["dataset"]["digest"])
 
 
@@ -147,7 +149,8 @@ def log_artifact(path: Path) -> None:
     run = require_run()
     if not path.exists():
         raise UsageError(f"there is no file {str(path)!r}", "check the path")
-    run.tracking.put_artifact(run.run_id, path)
+    with working(f"log artifact {path.name}"):
+        run.tracking.put_artifact(run.run_id, path)
 
 
 @answers

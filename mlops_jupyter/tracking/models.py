@@ -7,6 +7,7 @@ needs are named in the pickle itself, so they are read off it and pinned to what
 from __future__ import annotations
 
 import functools
+import importlib
 import logging
 import pickle
 import pickletools
@@ -22,9 +23,10 @@ from typing import Any
 from mlops_jupyter import environment
 from mlops_jupyter.digest import digest_of
 from mlops_jupyter.errors import ValueRefused
-from mlops_jupyter.tracking import mlflow_module
+from mlops_jupyter.tracking import examples, mlflow_module
 
-_EXAMPLE_ROWS = 5
+#: Tags of the logged model: how it is serialised, and why not by skops where it could have been.
+FORMAT_TAG, FALLBACK_TAG = "mlops.format", "mlops.fallback"
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class LoggedModel:
         uri: What ``mlflow.pyfunc.load_model`` takes.
         format: How it was serialised.
         version: The version made at once, where ``register`` was given.
+        reason: Why it is kept in a format that runs code when it is loaded; None where that has no alternative.
     """
 
     name: str
@@ -44,6 +47,7 @@ class LoggedModel:
     uri: str
     format: str
     version: int | None = None
+    reason: str | None = None
 
 
 # Models logged by this process, by identity: publishing one again refers to what is there. Weak where it can be.
@@ -120,21 +124,21 @@ def write_model(model: Any, name: str, *, input_example: Any = None, namespace: 
         What was logged.
 
     Raises:
-        ValueRefused: The object is no model, or can't be serialised.
+        ValueRefused: The object is no model, or can't be serialised, or does not take the input example.
     """
     mlflow = mlflow_module()
     flavour = flavour_of(model)
-    options: dict[str, Any] = {"name": name}
-    if input_example is not None:
-        example, signature = input_example, _signature(mlflow, model, input_example)
-    else:
-        example, signature = _guessed(mlflow, model, namespace)
-    if signature is not None:
-        options |= {"signature": signature, "input_example": example}
-    options["pip_requirements"] = requirements(model, flavour)
     with _quiet():
-        info, serialised = _FLAVOURS[flavour](mlflow, model, options)
-    return LoggedModel(name, info.model_id, info.model_uri, serialised)
+        kept = _chosen(model, flavour)
+        options: dict[str, Any] = {"name": name, "pip_requirements": requirements(model, flavour, kept.format)}
+        example, signature = examples.describe(mlflow, model, flavour, input_example, namespace)
+        if example is not None:
+            options["input_example"] = example
+        if signature is not None:
+            options["signature"] = signature
+        options["tags"] = {FORMAT_TAG: kept.format} | ({FALLBACK_TAG: kept.reason} if kept.reason else {})
+        info = _write(mlflow, model, flavour, kept, options)
+    return LoggedModel(name, info.model_id, info.model_uri, kept.format, reason=kept.reason)
 
 
 def flavour_of(model: Any) -> str:
@@ -167,42 +171,83 @@ def flavour_of(model: Any) -> str:
     )
 
 
-def _log_sklearn(mlflow: Any, model: Any, options: dict[str, Any]) -> tuple[Any, str]:
-    chosen = "skops" if _skops_holds(model) else "cloudpickle"
-    return mlflow.sklearn.log_model(model, serialization_format=chosen, **options), chosen
+@dataclass(frozen=True)
+class _Kept:
+    """How a model is serialised.
+
+    Args:
+        format: The format.
+        trusted: Types that skops is to trust besides its own.
+        reason: Why it is not one that can be loaded without running code, where there would be such a one.
+    """
+
+    format: str
+    trusted: tuple[str, ...] = ()
+    reason: str | None = None
 
 
-def _skops_holds(model: Any) -> bool:
-    """Tell whether skops can keep the model using nothing but types that it trusts."""
+def _chosen(model: Any, flavour: str) -> _Kept:
+    if flavour == "sklearn":
+        return _skops_or_pickle(model, ())
+    if flavour == "lightgbm" and type(model).__name__ != "Booster":
+        return _skops_or_pickle(model, _LIGHTGBM_TYPES)
+    if flavour == "pytorch":
+        # MLflow's other format keeps a graph traced for one example: no class, no training, no branches.
+        return _Kept("pickle", reason="only a pickle brings a PyTorch module back as it is")
+    return _Kept({"xgboost": "xgboost", "lightgbm": "lightgbm"}.get(flavour, "cloudpickle"))
+
+
+# What a model of LightGBM's own consists of, beside what skops knows.
+_LIGHTGBM_TYPES = (
+    "collections.OrderedDict",
+    "lightgbm.basic.Booster",
+    "lightgbm.sklearn.LGBMClassifier",
+    "lightgbm.sklearn.LGBMRanker",
+    "lightgbm.sklearn.LGBMRegressor",
+)
+
+
+def _skops_or_pickle(model: Any, trusted: tuple[str, ...]) -> _Kept:
+    """Choose skops where it keeps the model using nothing but types that are trusted; a pickle, with reason, else."""
     try:
         import skops.io
     except ImportError:
-        return False
+        return _Kept("cloudpickle", reason="skops is not installed")
     try:
-        return not skops.io.get_untrusted_types(data=skops.io.dumps(model))
-    except Exception:
+        unknown = skops.io.get_untrusted_types(data=skops.io.dumps(model))
+    except Exception as error:
         # skops raises whatever an estimator's parts raise; cloudpickle is the answer to all of it.
-        return False
+        told = str(error).partition("\n")[0] or type(error).__name__
+        return _Kept("cloudpickle", reason=f"skops can't keep it: {told[:300]}")
+    strange = sorted(set(unknown) - set(trusted))
+    if not strange:
+        return _Kept("skops", trusted)
+    more = f" and {len(strange) - 3} more" if len(strange) > 3 else ""
+    return _Kept("cloudpickle", reason=f"skops does not trust {', '.join(strange[:3])[:300]}{more}")
 
 
-def _log_object(mlflow: Any, model: Any, options: dict[str, Any]) -> tuple[Any, str]:
-    class Wrapped(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
-        """An object with ``predict``, or a function, as MLflow's pyfunc."""
+def _write(mlflow: Any, model: Any, flavour: str, kept: _Kept, options: dict[str, Any]) -> Any:
+    if flavour in ("object", "pyfunc"):
+        wrapped = model if flavour == "pyfunc" else _wrapped(mlflow, model)
+        return mlflow.pyfunc.log_model(python_model=wrapped, **options)
+    library = importlib.import_module(f"mlflow.{flavour}")
+    if flavour == "pytorch" or kept.format in ("skops", "cloudpickle"):
+        options |= {"serialization_format": kept.format}
+    if kept.trusted:
+        options |= {"skops_trusted_types": list(kept.trusted)}
+    return library.log_model(model, **options)
 
-        def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
-            return model.predict(model_input) if hasattr(model, "predict") else model(model_input)
 
-    return mlflow.pyfunc.log_model(python_model=Wrapped(), **options), "cloudpickle"
+def _wrapped(mlflow: Any, model: Any) -> Any:
+    import pandas as pd
 
+    def predict(self: Any, context: Any, model_input: Any, params: Any = None) -> Any:
+        return model.predict(model_input) if hasattr(model, "predict") else model(model_input)
 
-_FLAVOURS: dict[str, Callable[[Any, Any, dict[str, Any]], tuple[Any, str]]] = {
-    "sklearn": _log_sklearn,
-    "xgboost": lambda mlflow, model, o: (mlflow.xgboost.log_model(model, **o), "xgboost"),
-    "lightgbm": lambda mlflow, model, o: (mlflow.lightgbm.log_model(model, **o), "lightgbm"),
-    "pytorch": lambda mlflow, model, o: (mlflow.pytorch.log_model(model, **o), "pytorch"),
-    "pyfunc": lambda mlflow, model, o: (mlflow.pyfunc.log_model(python_model=model, **o), "cloudpickle"),
-    "object": _log_object,
-}
+    # A hint that MLflow draws no conclusions from: without one it warns, whenever the model is loaded.
+    predict.__annotations__ = {"model_input": pd.DataFrame}
+    said = {"__doc__": "An object with ``predict``, or a function, as MLflow's pyfunc.", "__module__": "__main__"}
+    return type("Wrapped", (mlflow.pyfunc.PythonModel,), {"predict": predict, **said})()
 
 
 @contextmanager
@@ -219,60 +264,13 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(before)
 
 
-def _guessed(mlflow: Any, model: Any, namespace: Mapping[str, Any]) -> tuple[Any, Any]:
-    """Give the first rows that the model takes, and the signature; two None when it takes none of what there is."""
-    for example in find_examples(model, namespace):
-        try:
-            signature = _signature(mlflow, model, example)
-        except Exception:
-            # Nobody asked for these rows: that the model does not take them must not keep it from being logged.
-            continue
-        if signature is not None:
-            return example, signature
-    return None, None
-
-
-def find_examples(model: Any, namespace: Mapping[str, Any]) -> Iterator[Any]:
-    """Look for a few rows that the model may take, among variables.
-
-    Args:
-        model: A fitted estimator; what it was fitted on is told by ``feature_names_in_`` or ``n_features_in_``.
-        namespace: The variables.
-
-    Yields:
-        Up to five rows of each frame or array that fits, training data first.
-    """
-    columns = getattr(model, "feature_names_in_", None)
-    width = getattr(model, "n_features_in_", None)
-    if width is None:
-        return
-    names = sorted(namespace, key=lambda name: (not name.lower().startswith("x"), "train" not in name))
-    for name in names:
-        value = namespace[name]
-        if not name.startswith("_") and _fits(value, columns, width):
-            yield value.head(_EXAMPLE_ROWS) if columns is not None else value[:_EXAMPLE_ROWS]
-
-
-def _fits(value: Any, columns: Any, width: int) -> bool:
-    kind = f"{type(value).__module__.partition('.')[0]}.{type(value).__name__}"
-    if columns is not None:
-        return kind == "pandas.DataFrame" and list(value.columns) == list(columns) and len(value) > 0
-    return kind == "numpy.ndarray" and value.ndim == 2 and value.shape[1] == width and len(value) > 0
-
-
-def _signature(mlflow: Any, model: Any, example: Any) -> Any:
-    if example is None or not callable(getattr(model, "predict", None)):
-        return None
-    with _quiet():
-        return mlflow.models.infer_signature(example, model.predict(example))
-
-
-def requirements(model: Any, flavour: str) -> list[str]:
+def requirements(model: Any, flavour: str, serialised: str) -> list[str]:
     """Give the packages that a model needs to be loaded, pinned to what is installed.
 
     Args:
         model: The model.
         flavour: What :func:`flavour_of` gave.
+        serialised: The format that it is kept in.
 
     Returns:
         Lines for pip, sorted; MLflow itself among them.
@@ -282,25 +280,22 @@ def requirements(model: Any, flavour: str) -> list[str]:
     """
     modules = _modules_of(model) | {"mlflow"}
     modules |= {{"pytorch": "torch", "object": "mlflow", "pyfunc": "mlflow"}.get(flavour, flavour)}
-    if flavour in ("sklearn", "object", "pyfunc"):
-        modules.add("cloudpickle")
-    distributions = _distributions()
-    names = {name for module in modules for name in distributions.get(module, ())}
+    # skops rests on scikit-learn, whose version decides what it can read.
+    modules |= {"skops": {"skops", "sklearn"}, "xgboost": set(), "lightgbm": set()}.get(serialised, {"cloudpickle"})
+    providers = environment.providers()
+    names = {name.lower().replace("_", "-") for module in modules for name in providers.get(module, ())}
+    if "mlflow" in names:
+        names -= {"mlflow-skinny", "mlflow-tracing"}  # of which it consists
     packages = environment.capture()["packages"]
-    pinned = {name.lower().replace("_", "-"): None for name in names}
-    return sorted(f"{name}=={packages[name]}" for name in pinned if name in packages)
-
-
-@functools.cache
-def _distributions() -> Mapping[str, list[str]]:
-    from importlib.metadata import packages_distributions
-
-    return packages_distributions()
+    # A local version (2.13.0+cpu) says how it was built here; pip finds only the public one.
+    return sorted(f"{name}=={packages[name].partition('+')[0]}" for name in names if name in packages)
 
 
 def _modules_of(model: Any) -> set[str]:
     import cloudpickle
 
+    if any(kind.__module__.startswith("torch.jit") for kind in type(model).__mro__):
+        return {"torch"}  # a compiled module, which torch saves in a way of its own
     try:
         # Array data goes out of band: only the skeleton of the pickle is written and read.
         stream = cloudpickle.dumps(model, protocol=5, buffer_callback=lambda buffer: None)

@@ -18,6 +18,7 @@ from mlops_jupyter.tracking.neptune.results import ImportResult, RunResult
 from mlops_jupyter.tracking.neptune.rows import MICRO
 from mlops_jupyter.tracking.neptune.target import Target
 from mlops_jupyter.tracking.neptune.telling import Notify, Telling
+from mlops_jupyter.working import working
 
 _FOLDER = "import"
 
@@ -80,7 +81,8 @@ class Neptune:
         with self._alone() as aside, closing(Target(self._tracking)) as target:
             telling = Telling(self._notify, len(export.runs))
             importing = Importing(target, aside, experiment, step_multiplier, telling)
-            results = importing.carry_out(export)
+            with working("import from Neptune", len(export.runs), "runs"):
+                results = importing.carry_out(export)
         if all(result.state == "refused" for result in results):
             raise _none(folder, results)
         return ImportResult(folder, results, [*export.notes, *importing.notes(export)])

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from mlops_jupyter.working import advance
+
 Notify = Callable[[Mapping[str, Any]], None]
 _OFTEN = 1.0
 
@@ -43,6 +45,7 @@ class Telling:
     def end(self, state: str) -> None:
         """The run is done; the state is a step's. One that failed at once is told by the answer alone."""
         self._done += 1
+        advance(1, "runs")
         now = time.monotonic()
         if self._is_told or (state != "failed" and now - self._told >= _OFTEN):
             self._tell(state, now - self._began)
