@@ -10,7 +10,6 @@ In doubt a name is read: a name too many costs a cell that need not be run, a na
 from __future__ import annotations
 
 import ast
-import builtins
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,13 +17,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mlops_jupyter.cell_magics import Cell, Magic
-from mlops_jupyter.cell_syntax import LETS_THROUGH, binds, callee, children, imported
+from mlops_jupyter.cell_syntax import BUILTINS, CALLS_LATER, LETS_THROUGH, binds, callee, children, imported
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _Comprehension = ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp
-
-# The first few are IPython's, which are built in as long as a cell runs; the others Python knows in every class.
-_BUILTINS = frozenset({*dir(builtins), "display", "get_ipython", "__class__", "__module__", "__qualname__"}) - {"_"}
 
 
 @dataclass(frozen=True)
@@ -106,7 +102,7 @@ class _Walk:
         """Give what was found."""
         read = self._read | {name for name in self._later if name not in self._layers[0]}
         # A builtin is a variable where the cell makes it one.
-        variables = {name for name in read if name not in _BUILTINS or name in self._written}
+        variables = {name for name in read if name not in BUILTINS or name in self._written}
         return Names(tuple(sorted(variables)), tuple(sorted(self._written)))
 
     def visit(self, nodes: Iterable[ast.AST | None]) -> None:
@@ -184,9 +180,12 @@ class _Walk:
         """Go into what may not be run; gives what it binds, which is not bound for sure after."""
         layer: set[_Bound] = set()
         outside, self._later = self._later, set()
+        waiting = dict(self._waiting)
         self._layers.append(layer)
         yield layer
         self._layers.pop()
+        # What is used here may not have been.
+        self._waiting = {**self._waiting, **waiting}
         # A function that the branch defines sees what the branch binds after it.
         outside |= self._later if self._in_function else {name for name in self._later if name not in layer}
         self._later = outside
@@ -398,6 +397,8 @@ class _Walk:
             self.visit([node.returns])
             with self._defining([node.name]):
                 self.function(parameters, node.body, at_once=False)
+        if not self._scopes and any(callee(each) not in CALLS_LATER for each in node.decorator_list):
+            self._use(node.name)
         self._bind(node.name)
 
     visit_AsyncFunctionDef = visit_FunctionDef

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 
 # The attribute that holds the name that a statement or a pattern binds.
 _NAMES_OF: dict[type[ast.AST], str] = {
@@ -10,6 +11,9 @@ _NAMES_OF: dict[type[ast.AST], str] = {
     **dict.fromkeys((ast.ExceptHandler, ast.MatchAs, ast.MatchStar), "name"),
     ast.MatchMapping: "rest",
 }
+
+#: The first few are IPython's, which are built in as long as a cell runs; the others Python knows in every class.
+BUILTINS = frozenset({*dir(builtins), "display", "get_ipython", "__class__", "__module__", "__qualname__"}) - {"_"}
 
 #: Context managers that are known to let exceptions through; of any other nobody knows.
 LETS_THROUGH = frozenset(
@@ -20,6 +24,16 @@ LETS_THROUGH = frozenset(
         *("errstate", "printoptions", "option_context", "ExcelWriter", "HDFStore", "config_context", "style"),
         *("no_grad", "inference_mode", "autocast", "enable_grad", "device", "GradientTape", "profile"),
         *("run", "start_run", "start_span", "tqdm", "Session", "rc_context", "pm", "Model"),
+    ]
+)
+
+#: Decorators that are known not to call what they are given; of any other nobody knows.
+CALLS_LATER = frozenset(
+    [
+        *("cache", "lru_cache", "cached_property", "property", "staticmethod", "classmethod", "wraps", "setter"),
+        *("contextmanager", "asynccontextmanager", "singledispatch", "overload", "abstractmethod", "final", "override"),
+        *("jit", "njit", "vectorize", "guvectorize", "delayed", "no_grad", "inference_mode", "compile", "function"),
+        *("task", "flow", "step", "fixture", "udf", "pandas_udf", "trace", "memoize", "timer", "profile"),
     ]
 )
 

@@ -12,6 +12,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+_held: set[Lock] = set()
+
+
+def _after_fork() -> None:
+    """Let go of what the process holds that this one was forked off: else nobody would, as long as this one lives."""
+    for lock in tuple(_held):
+        lock.release(keep=True)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
 
 class Lock:
     """A file that one process at a time can hold.
@@ -48,6 +60,7 @@ class Lock:
             os.close(handle)
             return self.acquire()
         self._handle = handle
+        _held.add(self)
         return True
 
     def release(self, *, keep: bool = False) -> None:
@@ -59,6 +72,7 @@ class Lock:
         if self._handle is None:
             return
         handle, self._handle = self._handle, None
+        _held.discard(self)
         try:
             if not keep:
                 self.path.unlink(missing_ok=True)

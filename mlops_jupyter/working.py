@@ -212,8 +212,7 @@ class Watcher:
         self._clock = clock
         self._lock = threading.Lock()
         self._works: list[Work] = []
-        self._idle = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._looking: list[tuple[threading.Thread, threading.Event]] = []
 
     def begin(self, work: Work) -> None:
         """Take notice of work that begins."""
@@ -223,11 +222,12 @@ class Watcher:
             if len(self._works) > 1:
                 return
         self._carried_out(self._screen.prepare)
-        self._idle = threading.Event()
-        thread = threading.Thread(target=self._look, args=(self._idle,), name="mlops-working", daemon=True)
+        idle = threading.Event()
+        thread = threading.Thread(target=self._look, args=(idle,), name="mlops-working", daemon=True)
         with suppress(RuntimeError):  # as many threads as there may be, or Python is about to end: work unseen
             thread.start()
-            self._thread = thread
+            with self._lock:
+                self._looking.append((thread, idle))
 
     def end(self, work: Work) -> None:
         """Take notice of its end; what was shown of it is gone when this returns."""
@@ -236,10 +236,10 @@ class Watcher:
                 self._works.remove(work)
             if self._works:
                 return
-            thread, self._thread = self._thread, None
-        self._idle.set()
+            looking, self._looking = self._looking, []
         try:
-            if thread is not None:
+            for thread, idle in looking:
+                idle.set()
                 thread.join()
         finally:
             self._carried_out(self._screen.wipe)

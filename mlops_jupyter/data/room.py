@@ -33,7 +33,8 @@ class Data:
         before there were profiles, has no more to compare than MLflow's schema.
 
         Args:
-            a: NAME (logged last), RUN:NAME, a digest or six characters of it or more, or a CSV or Parquet file.
+            a: NAME (logged last, by a run of late), RUN:NAME, a digest or six characters of it or more, or a CSV or
+                Parquet file.
             b: Likewise.
 
         Returns:

@@ -152,7 +152,8 @@ class LiveRun:
 
     def liveliest(self) -> list[str]:
         """Give the names of the metrics that were seen, those with the most points first."""
-        return self._picture.curves.liveliest()
+        with self._turn:
+            return self._picture.curves.liveliest()
 
     def pictures(self) -> Sequence[Block]:
         """Give the curves as far as they were seen, for a store that can't be asked."""

@@ -71,6 +71,8 @@ class Promotions:
         Raises:
             StoreError: MLflow does not answer.
         """
+        if policy.gates:
+            self._runs.require_all()
         metrics = self._metrics(version)
         aliases = self._versions.aliases(version.model)
         outcomes = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -32,8 +33,8 @@ def _openable(error: Exception) -> MlopsError:
 
 def hide_password(text: str) -> str:
     """Take passwords out of the URLs in a text."""
-    # Up to the last @ of what may be an address: a password may hold any character, slashes too.
-    text = re.sub(r"(://[^\s:/@?#]*):[^\s?#'\"]*@(?=[^\s@]*)", r"\1:***@", text)
+    # Up to the last @ of what may be an address: a password may hold any character, slashes too. A port is none.
+    text = re.sub(r"(://[^\s:/@?#]*):(?!\d+(?:[/?#\s]|$))[^\s'\"]*@", r"\1:***@", text)
     return re.sub(r"(?i)([?&][^=&\s]*(?:password|passwd|pwd|token|secret)=)[^&\s'\"]*", r"\1***", text)
 
 
@@ -55,11 +56,8 @@ class Connection:
 
     def forked(self) -> None:
         """Let go of what belongs to the process that this one was forked off: neither can share its connections."""
-        client, self._client = self._client, None
+        self._client = None
         self._lock = threading.Lock()
-        engine = getattr(getattr(getattr(client, "_tracking_client", None), "store", None), "engine", None)
-        if engine is not None:
-            engine.dispose(close=False)
 
     @property
     def uri(self) -> str:
@@ -217,12 +215,18 @@ class Connection:
             return str(found.experiment_id)
 
 
+_STORES = ("mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store")
 _all: weakref.WeakSet[Connection] = weakref.WeakSet()
 
 
 def _after_fork() -> None:
     for connection in list(_all):
         connection.forked()
+    for name in _STORES:
+        # MLflow keeps an engine a database in its stores' classes, whoever asked for it.
+        engines = getattr(getattr(sys.modules.get(name), "SqlAlchemyStore", None), "_engine_map", {})
+        for engine in list(engines.values()):
+            engine.dispose(close=False)
 
 
 if hasattr(os, "register_at_fork"):

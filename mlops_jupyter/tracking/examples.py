@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import inspect
 import itertools
@@ -41,7 +42,7 @@ def describe(
     if given is not None:
         example = _as_kept(given)
         try:
-            return example, mlflow.models.infer_signature(example, predict(example)) if predict else None
+            return example, mlflow.models.infer_signature(example, predict(_copied(example))) if predict else None
         except Exception as error:
             told = str(error).partition("\n")[0] or type(error).__name__
             raise ValueRefused(
@@ -57,7 +58,7 @@ def _found(
         return None, None
     for example in find_examples(model, flavour, namespace):
         try:
-            told = predict(example)
+            told = predict(_copied(example))
             if len(told) == len(example):
                 return example, mlflow.models.infer_signature(example, told)
         except Exception:
@@ -105,14 +106,16 @@ def _predict_torch(model: Any, example: Any) -> Any:
 
     rows = example.to_numpy(dtype="float32") if hasattr(example, "to_numpy") else example
     first = next(itertools.chain(model.parameters(), model.buffers()), None)
-    training = [part for part in model.modules() if part.training]
+    training, was_training = {id(part) for part in model.modules() if part.training}, model.training
     model.eval()
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             told = model(torch.from_numpy(rows).to(first.device if first is not None else "cpu"))
     finally:
-        for part in training:
-            part.training = True
+        if was_training:
+            model.train()  # layers may do more than to note it
+        for part in model.modules():
+            part.training = id(part) in training
     numbers = told.detach().cpu().numpy()
     return type(example)(numbers, index=example.index) if hasattr(example, "to_numpy") else numbers
 
@@ -214,6 +217,11 @@ def _plausible(model: Any, values: Mapping[str, Any]) -> Iterator[Any]:
 def _as_kept(example: Any) -> Any:
     """Give an example as MLflow can keep it: a tensor as an array."""
     return example.detach().cpu().numpy() if _kind(example) == "torch.Tensor" else example
+
+
+def _copied(example: Any) -> Any:
+    """Give rows of one's own: some models write into what they are given, which are the user's data."""
+    return copy.deepcopy(example)
 
 
 def _kind(value: Any) -> str:

@@ -222,6 +222,14 @@ class Runs:
         experiment = client.get_experiment(run.info.experiment_id)
         return _record(run, {experiment.experiment_id: experiment.name})
 
+    def require_all(self) -> None:
+        """Wait until the store has all that was logged, for what must not be decided on half of the numbers.
+
+        Raises:
+            StoreError: It has not: the store is away, or another process is still delivering.
+        """
+        self._tracking.queue.require_settled()
+
     @command("compare")
     def compare(self, runs: Annotated[list[str], Completes("run")]) -> Comparison:
         """Show runs side by side: metrics, parameters, code, data and environment, differences first.

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -231,3 +232,117 @@ def test_cells_that_could_not_be_kept_are_kept_later(tmp_path: Path, monkeypatch
     cells = json.loads(session.workspace.runs.text(run, "mlops/cells.json") or "")
     assert [cell["source"] for cell in cells] == ["a = 1", "b = 2", "%mlops end"]
     assert mlops_jupyter.tracking.active.open_runs() == ()
+
+
+def test_what_is_logged_meanwhile_is_waited_for_by_nobody(tmp_path: Path) -> None:
+    """A run that ends, and a reader, wait for what was accepted up to then, however busily another thread logs on."""
+    workspace = Workspace.open(tmp_path)
+    over = threading.Event()
+    with workspace.run("busy") as busy:
+        queue = workspace.tracking.queue
+
+        def logs() -> None:
+            while not over.is_set():
+                queue.metric(busy.run_id, "n", 1.0, 0)
+                time.sleep(0.0005)
+
+        thread = threading.Thread(target=logs)
+        thread.start()
+        try:
+            for everything in (False, True):
+                began = time.monotonic()
+                assert queue.settle(everything=everything)
+                assert time.monotonic() - began < 4
+        finally:
+            over.set()
+            thread.join()
+
+
+def test_a_store_that_is_away_for_days_is_tried_again() -> None:
+    """However often it failed, the thread that delivers lives, and does when it can."""
+    tried: list[float] = []
+
+    def deliver(everything: bool, hurry: object) -> StoreError | None:
+        tried.append(time.monotonic())
+        return StoreError("away", "wait") if len(tried) < 3 else None
+
+    made = courier.Courier(deliver, lambda: 0, 1.0)
+    made._failures = 5000
+    assert not made.settle()
+    assert made.settle(insist=True) or made.settle(insist=True)
+    assert made.problem is None
+
+
+def test_files_that_their_store_does_not_take_wait_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Artifacts may lie elsewhere than runs: that the tracking store answers says nothing of theirs."""
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    monkeypatch.setattr(courier, "_LONGEST_PAUSE", 0.01)
+    workspace = Workspace.open(tmp_path)
+    failures: list[str] = []
+    real = MlflowClient.log_text
+
+    def refuse(client: Any, run: str, text: str, name: str) -> None:
+        failures.append(name)
+        if len(failures) < 15:
+            raise MlflowException("503 Slow Down")
+        real(client, run, text, name)
+
+    monkeypatch.setattr(MlflowClient, "log_text", refuse)
+    with workspace.run("texts") as run:
+        workspace.tracking.queue.text(run.run_id, "note.txt", "kept")
+        until = time.monotonic() + 30
+        while len(failures) < 15 and time.monotonic() < until:
+            time.sleep(0.02)
+    assert workspace.status().to_json()["rejected"] is None
+    assert workspace.runs.text(workspace.runs.get(run.run_id), "note.txt") == "kept"
+
+
+def test_a_fork_keeps_no_lock_of_its_parent(tmp_path: Path) -> None:
+    """A worker that outlives its parent holds nothing that others wait for."""
+    said = program(
+        tmp_path,
+        """
+import os, signal, time
+from pathlib import Path
+from mlops_jupyter.locks import Lock
+parent = os.fork()
+if parent == 0:
+    lock = Lock(Path("held"))
+    assert lock.acquire()
+    if os.fork() == 0:
+        time.sleep(20)
+        os._exit(0)
+    time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGKILL)
+os.waitpid(parent, 0)
+print("free", Lock(Path("held")).acquire())
+""",
+    )
+    assert said.split() == ["free", "True"]
+
+
+def test_no_gate_is_asked_while_numbers_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A promotion is not decided on what another process has logged and not delivered."""
+    from sklearn.dummy import DummyClassifier
+
+    from mlops_jupyter.tracking.queue import round as rounds
+
+    monkeypatch.setattr(rounds, "_OTHERS_WAIT", 0.2)
+    (tmp_path / "mlops.toml").write_text(
+        '[[promotion]]\nmodels = "*"\nalias = "champion"\ngates = [{metric = "auc", min = 0.5}]\n'
+    )
+    workspace = Workspace.open(tmp_path)
+    with workspace.run("gated") as run:
+        log.log_metric("auc", 0.9)
+        mlops_jupyter.log_model(DummyClassifier().fit([[0], [1]], [0, 1]), register="gated")
+    other = Journal(tmp_path / ".mlops" / "queue", encode(STORE, EMBEDDED), list)
+    lock = Lock(tmp_path / ".mlops" / "queue" / f"{other.name}.delivering")
+    assert lock.acquire()
+    other.append(encode("metric", run.run_id, "auc", 0.1, 1, 4_000_000_000_000))
+    with pytest.raises(StoreError, match="not in the store yet"):
+        workspace.registry.promote("gated", to="champion")
+    lock.release()
+    assert workspace.registry.promote("gated", to="champion").to_json()["status"] == "refused"
+    other.close()

@@ -466,3 +466,34 @@ def test_a_booster_of_xgboost_is_asked_in_its_own_way(workspace, variables, monk
     assert (logged.format, logged.reason) == ("xgboost", None)
     assert set(calls[0]) == {"name", "pip_requirements", "input_example", "signature", "tags"}
     np.testing.assert_array_equal(calls[0]["input_example"], ROWS[:5])
+
+
+def test_describing_a_model_changes_nothing_of_the_users(workspace, variables):
+    """Models that write into what they are given, and layers that do more than to note their mode, are as before."""
+    class Merging(torch.nn.Linear):
+        """A layer that changes its weights with its mode, as adapters do."""
+
+        merged = False
+
+        def train(self, mode=True):
+            super().train(mode)
+            if mode == self.merged:
+                self.weight.data += -1 if mode else 1
+                self.merged = not mode
+            return self
+
+    rows = np.random.default_rng(0).normal(size=(20, 3))
+    fitted = make_pipeline(StandardScaler(copy=False), LogisticRegression()).fit(rows.copy(), rows[:, 0] > 0)
+    module = torch.nn.Sequential(torch.nn.ReLU(inplace=True), Merging(3, 1))
+    tensor, weight = torch.randn(20, 3), module[1].weight.detach().clone()
+    kept, seen = rows.copy(), tensor.clone()
+    with workspace.run("unchanged"):
+        variables(X_train=rows)
+        log_model(fitted, "pipeline")
+        variables(X_train=tensor)
+        log_model(module, "module")
+    assert (rows == kept).all()
+    assert torch.equal(tensor, seen)
+    assert module.training
+    assert not module[1].merged
+    assert torch.allclose(module[1].weight, weight)

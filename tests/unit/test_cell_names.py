@@ -388,6 +388,9 @@ def test_what_is_nested_too_deeply_has_no_names(source: str) -> None:
         ("def g(): return f()\ndef f(): return x\ng()\nx = 1", "x"),
         ("def f(): return x\ng = f\nx = 1", "x"),
         ("def f(): return f()\nf()", ""),
+        ("def f(): return x\nif c:\n  x = 1\n  f()\nf()\nx = 2", "c x"),
+        ("@interact\ndef f(): return x\nx = 1", "interact x"),
+        ("@cache\ndef f(): return x\nx = 1", "cache"),
         ("class A:\n  def f(self): return x\ndef f(): pass\nf()\nx = 1", ""),
     ],
 )

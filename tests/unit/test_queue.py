@@ -340,6 +340,8 @@ def test_a_run_that_nobody_looks_at_takes_no_memory_that_grows(
         ("http://:secret@h:5000", "http://:***@h:5000"),
         ("mysql://u@h/db?ssl=1&password=secret&x=1", "mysql://u@h/db?ssl=1&password=***&x=1"),
         ("http://h:5000/path", "http://h:5000/path"),
+        ("http://h:5000/a@b", "http://h:5000/a@b"),
+        ("postgresql://u:sec?ret#@h/db", "postgresql://u:***@h/db"),
         ("can't open http://u:secret@h/ of a@b", "can't open http://u:***@h/ of a@b"),
     ],
 )

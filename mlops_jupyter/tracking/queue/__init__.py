@@ -10,8 +10,9 @@ refused   an entry that the store will never take; kept in ``queue/rejected/`` a
 How it works. An entry is one ``write`` to a file opened for appending: when the call returns, the operating system has
 it, and no signal can take it away. Whoever holds a journal's delivery lock reads on from where the journal's offset
 says, merges what it finds into batches of at most a thousand, sends them, and notes the new offset. The offset is noted
-after MLflow has answered, so that a crash between the two sends a batch again; that is harmless, because a metric's
-point is the same point to MLflow when run, name, time, step and value are equal, and for that reason two points of ours
-never are. A process that dies leaves its journal to whoever opens the workspace next; a lock held for life tells the
-living from the dead. Runs that a dead process had open end as KILLED.
+after MLflow has answered, so that a crash between the two sends a batch again. A metric's point is the same point to
+MLflow when run, name, time, step and value are equal, so that one that is sent again is not doubled, and two points of
+one process never are equal; the same param again is no error. A tag, and the end of a run, that are sent again take the
+place of what others may have written in the moment between. A process that dies leaves its journal to whoever opens the
+workspace next; a lock held for life tells the living from the dead. Runs that a dead process had open end as KILLED.
 """

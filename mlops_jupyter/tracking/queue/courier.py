@@ -41,8 +41,9 @@ class Courier:
         self.is_urgent = False
         #: What keeps entries from being delivered; None where nothing does.
         self.problem: MlopsError | None = None
-        self._asked = 0  # how often a round was asked for, and how often that was carried out
-        self._carried_out = 0
+        # How often a round was asked for; up to which of these one was carried out, and one of all journals.
+        self._asked = 0
+        self._carried_out = {True: 0, False: 0}
         self._is_all_asked = False
         self._failures = 0
         self._waiting = 0
@@ -96,26 +97,26 @@ class Courier:
             self._asked += 1
             self._is_all_asked = self._is_all_asked or everything
             mine, self.problem = self._asked, None
-            self._waiting += 1
             self.wanted = time.monotonic()
             self._ensure_thread()
             self._news.notify_all()
+        with working("delivery of what was logged"), self._news:
+            self._waiting += 1
             try:
-                with working("delivery of what was logged"):
-                    return self._wait(mine, self._patience if patience is None else patience)
+                return self._wait(mine, everything, self._patience if patience is None else patience)
             finally:
                 self._waiting -= 1
 
-    def _wait(self, mine: int, patience: float) -> bool:
+    def _wait(self, mine: int, everything: bool, patience: float) -> bool:
         moved, until = self._moved(), time.monotonic() + patience
-        while self._carried_out < mine and self.problem is None:
+        while self._carried_out[everything] < mine and self.problem is None:
             if self._moved() != moved:
                 moved, until = self._moved(), time.monotonic() + patience
             left = until - time.monotonic()
             if left <= 0:
                 return False
             self._news.wait(min(left, 0.5))
-        return self._carried_out >= mine
+        return self._carried_out[everything] >= mine
 
     def wait_for(self, answer: Callable[[], str], patience: float) -> str:
         """Wait for something that a delivery brings, as long as the store is not known to be away.
@@ -146,10 +147,11 @@ class Courier:
             with self._news:
                 self.problem, self._is_trying = problem, False
                 if problem is None:
-                    self._failures, self._carried_out = 0, asked
+                    self._failures, self._carried_out[False] = 0, asked
+                    if everything:
+                        self._carried_out[True] = asked
                 else:
-                    pause = min(_FIRST_PAUSE * 2**self._failures, _LONGEST_PAUSE)
+                    pause = min(_FIRST_PAUSE * 2 ** min(self._failures, 10), _LONGEST_PAUSE)
                     self._failures += 1
-                    self._is_all_asked = self._is_all_asked or everything
                     self.wanted = time.monotonic() + pause
                 self._news.notify_all()

@@ -36,8 +36,11 @@ from mlops_jupyter.tracking.queue.local_ids import LOCAL_ID, LocalIds, Refused, 
 #: MLflow's limits for one ``log_batch``.
 MOST, MOST_PARAMS, MOST_TAGS = 1000, 100, 100
 _VALUES = (METRIC, PARAM, TAG)
+_ARTIFACTS = (TEXT, FILE, CELLS)
 # So many failures in a row of one batch, while the store takes others, and it is looked at entry by entry.
 _PATIENCE = 5
+# For so long artifacts are waited for that their store does not take, in seconds.
+_LONG = 600.0
 # So often an entry is tried, and the store between, before it is the entry that is at fault.
 _TRIES = 3
 # How long a server may take for one call, in seconds.
@@ -68,6 +71,8 @@ class Batch:
     def __init__(self, run: str, entries: Iterable[Entry] = ()) -> None:
         self.run = run
         self.entries = list(entries)
+        #: How often it failed, and when first, in the time of ``time.monotonic``.
+        self.failures, self.failed_at = 0, 0.0
         self._named: dict[tuple[str, str], Entry] = {}
         self._counts = dict.fromkeys(_VALUES, 0)
 
@@ -182,7 +187,6 @@ class Delivery:
         self._rejected = rejected
         self._files = files
         self._cells = cells
-        self._failures = 0
         #: MLflow's entities of the runs that were created, by local id, for whoever waits for one.
         self.created: dict[str, Any] = {}
 
@@ -201,12 +205,15 @@ class Delivery:
                 if not is_for_good(error) and not self._is_poison(batch, error):
                     raise translate(error) from error
                 self._part(batch, error)
-        self._failures = 0
 
     def _is_poison(self, batch: Batch, error: Exception) -> bool:
         """Tell whether it may be the batch that makes the store fail: it fails on this one again and again."""
-        self._failures += 1
-        if self._failures < _PATIENCE or batch.entries[0].kind == BEGIN or isinstance(error, OSError):
+        batch.failures += 1
+        batch.failed_at = batch.failed_at or time.monotonic()
+        if batch.failures < _PATIENCE or batch.entries[0].kind == BEGIN or isinstance(error, OSError):
+            return False
+        # Artifacts lie in a store of their own, of which the other tells nothing.
+        if batch.entries[0].kind in _ARTIFACTS and time.monotonic() - batch.failed_at < _LONG:
             return False
         return self._takes_others(batch.run)
 

@@ -114,7 +114,6 @@ class Queue:
         self._watched: dict[str, Watched] = {}
         self._cells_told: dict[str, float] = {}
         self._is_gone = False
-        self._is_left_to_others = False
 
     # What is accepted
 
@@ -346,7 +345,8 @@ class Queue:
         """
         if self._courier.is_this_thread or not self._is_work(everything):
             return True
-        return self._courier.settle(patience, insist=insist, everything=everything)
+        is_done = self._courier.settle(patience, insist=insist, everything=everything)
+        return is_done and (not everything or self._round.others_are_through(self._own))
 
     def require_settled(self) -> None:
         """Wait until everything is delivered, for what must not be decided on half of the numbers.
@@ -354,7 +354,7 @@ class Queue:
         Raises:
             StoreError: It can't be.
         """
-        if not self.settle(insist=True) or (self._is_left_to_others and self._is_work(True)):
+        if not self.settle(insist=True):
             waiting = self.backlog()
             why = waiting.problem or "they are on their way"
             raise StoreError(
@@ -368,24 +368,26 @@ class Queue:
             self.settle(1.0, everything=False)
 
     def _is_work(self, everything: bool) -> bool:
-        own = self._journal.name if self._journal else None
-        return bool(self._courier.wanted) or self._round.is_work(own, everything=everything)
+        return bool(self._courier.wanted) or self._round.is_work(self._own, everything=everything)
+
+    @property
+    def _own(self) -> str | None:
+        journal = self._journal
+        return journal.name if journal is not None else None
 
     def _deliver(self, everything: bool, hurry: Callable[[], bool]) -> MlopsError | None:
-        own = self._journal.name if self._journal else None
         try:
             if self._journal is not None and not self._journal.is_there():
                 self._is_gone = True  # from now on, each call is told
                 return self._gone()
-            is_all = self._round.carry_out(own, everything=everything, hurry=hurry)
-            self._is_left_to_others = everything and not is_all
+            self._round.carry_out(self._own, everything=everything, hurry=hurry)
         except Exception as error:  # whatever it is, what was accepted is still there: tried again, told by status
             return translate(error)
         return None
 
     def left_by_the_dead(self) -> set[str]:
         """Give the stores, as they are shown, that journals of dead processes go to."""
-        return self._round.left_by_the_dead(self._journal.name if self._journal else None)
+        return self._round.left_by_the_dead(self._own)
 
     def backlog(self) -> Backlog:
         """Tell what MLflow does not have yet."""
@@ -405,12 +407,13 @@ class Queue:
             with suppress(MlopsError):  # refused, or the disk is full: nobody is there to be told
                 if self.ids.real(run) != run:  # MLflow ends those that it knows of itself
                     self.end(run, "FINISHED")
-        settled = self.settle()
+        self.settle(everything=False)
         with self._turn:
             journal.close()
             self._journal = None
-        if settled and not self._open:
-            Delivered(self.folder, journal.name).remove()
+            left = Delivered(self.folder, journal.name)
+            if not self._open and not left.pending():
+                left.remove()
 
     def forked(self) -> None:
         """Let go of what belongs to the process that this one was forked off."""

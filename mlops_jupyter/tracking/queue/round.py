@@ -66,16 +66,13 @@ class Round:
         #: Grows with each batch that was delivered.
         self.moved = 0
 
-    def carry_out(self, own: str | None, *, everything: bool, hurry: Callable[[], bool]) -> bool:
-        """Deliver what waits.
+    def carry_out(self, own: str | None, *, everything: bool, hurry: Callable[[], bool]) -> None:
+        """Deliver what waits, but for what another process is just delivering.
 
         Args:
             own: The name of this process's journal, if it has one.
             everything: Other processes' journals, too.
             hurry: Whether somebody waits.
-
-        Returns:
-            Whether all of it is delivered: another process that is just delivering is waited for a few seconds only.
 
         Raises:
             MlopsError: The store is away.
@@ -85,15 +82,33 @@ class Round:
         # This process's last: the others' are older, and a run that they began may be one that it writes to.
         journals = [Delivered(self._folder, name) for name in [*others, *([own] if own else [])]]
         problem: Exception | None = None
-        left: list[tuple[Delivered, tuple[int, int]]] = []
         for journal in journals:
             try:
-                if self._is_ours(journal) and not self._journal(journal, journal.name == own, hurry):
-                    left.append((journal, journal.end()))
+                if self._is_ours(journal):
+                    self._journal(journal, journal.name == own, hurry)
+            except (FileNotFoundError, PermissionError) as error:
+                if journal.name == own:  # else taken away while we look, or another account's
+                    problem = problem or error
             except Exception as error:
                 problem = problem or error  # one that can't get on must not hold back the others
         if problem is not None:
             raise problem
+
+    def others_are_through(self, own: str | None) -> bool:
+        """Wait a few seconds for other processes that are delivering what they had accepted up to now.
+
+        Args:
+            own: The name of this process's journal, if it has one.
+
+        Returns:
+            Whether they have.
+        """
+        left = []
+        for name in names(self._folder):
+            journal = Delivered(self._folder, name)
+            with suppress(FileNotFoundError, PermissionError):  # taken away while we look, or another account's
+                if name != own and self._is_ours(journal) and journal.pending():
+                    left.append((journal, journal.end()))
         until = time.monotonic() + _OTHERS_WAIT
         while left and time.monotonic() < until:
             left = [(journal, end) for journal, end in left if journal.position() < end and journal.is_there()]
@@ -130,23 +145,23 @@ class Round:
                     found.add(entry.run if entry is not None else "")
         return found - {""}
 
-    def _journal(self, journal: Delivered, is_own: bool, hurry: Callable[[], bool]) -> bool:
-        """Deliver one journal; gives whether that is done, and not left to somebody else who is at it."""
+    def _journal(self, journal: Delivered, is_own: bool, hurry: Callable[[], bool]) -> None:
+        """Deliver one journal, or leave it to whoever is at it."""
         dead = not is_own and journal.is_dead()
         if not dead and not journal.pending():
-            return True
+            return
         if is_own:
             self._take(journal.lock, journal.position)
         elif not journal.lock.acquire():
-            return False
+            return
         try:
-            while (chunk := journal.read()) is not None:
+            end = journal.end()  # as it is now: whoever goes on logging would keep this from ever being over
+            while journal.position() < end and (chunk := journal.read()) is not None:
                 self._chunk(journal, chunk, hurry)
             if dead:
                 self._bury(journal)
         finally:
             journal.lock.release()
-        return True
 
     def _bury(self, journal: Delivered) -> None:
         """End the runs of a dead process; what keeps that from being done is nobody's else concern, and told once."""
