@@ -10,7 +10,7 @@ import pytest
 
 from mlops_jupyter import Workspace, log_metric
 from mlops_jupyter.actor import Actor
-from mlops_jupyter.errors import ConflictError, IntegrityError, NotFoundError, StoreError
+from mlops_jupyter.errors import ConflictError, IntegrityError, NotFoundError, StoreError, ValueRefused
 from mlops_jupyter.locks import Lock
 from mlops_jupyter.registry import ledger as ledger_module
 from mlops_jupyter.registry.approvals import Promotions
@@ -309,7 +309,7 @@ def test_guessed_rows_that_the_model_refuses_do_not_keep_it_from_being_logged(tm
         for name, rows in (("none", {"X": refused}), ("next", {"X": refused, "Y": taken})):
             made = models.write_model(Slope(), name, namespace=rows)
             found[name] = mlflow.models.get_model_info(made.uri).signature
-        with pytest.raises(ValueError, match="negative rows"):
+        with pytest.raises(ValueRefused, match="negative rows"):
             models.write_model(Slope(), "asked", input_example=refused, namespace={})
     assert found["none"] is None
     assert found["next"] is not None
