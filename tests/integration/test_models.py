@@ -470,6 +470,7 @@ def test_a_booster_of_xgboost_is_asked_in_its_own_way(workspace, variables, monk
 
 def test_describing_a_model_changes_nothing_of_the_users(workspace, variables):
     """Models that write into what they are given, and layers that do more than to note their mode, are as before."""
+
     class Merging(torch.nn.Linear):
         """A layer that changes its weights with its mode, as adapters do."""
 
