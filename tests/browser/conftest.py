@@ -106,6 +106,17 @@ def screen(lab: Lab, context: BrowserContext, theme: str, tmp_path: Path) -> Ite
 
 
 @pytest.fixture
+def passing_runs(lab: Lab) -> Iterator[None]:
+    """Take away the runs that a test makes: the sidebar shows the newest ones first, and other tests look there."""
+    workspace = lab.workspace()
+    before = {run.run_id for run in workspace.runs.find(limit=1000)}
+    yield
+    for run in workspace.runs.find(limit=1000):
+        if run.run_id not in before:
+            workspace.tracking.client.delete_run(run.run_id)
+
+
+@pytest.fixture
 def page(screen: Screen) -> Page:
     """Give the page of JupyterLab in the browser."""
     return screen.page

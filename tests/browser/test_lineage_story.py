@@ -3,9 +3,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import expect
 
 from browser.lab import Lab, Screen
+
+pytestmark = pytest.mark.usefixtures("passing_runs")
 
 
 def test_a_run_knows_how_its_notebook_stood_in_the_editor(

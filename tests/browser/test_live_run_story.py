@@ -2,10 +2,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import expect
 
 from browser.axe import violations
 from browser.lab import Screen, both_themes
+
+pytestmark = pytest.mark.usefixtures("passing_runs")
 
 TRAINING = """%%mlops run --name watched --param depth=3
 import time, mlops_jupyter
