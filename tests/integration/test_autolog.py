@@ -21,6 +21,7 @@ import pytest
 import sklearn.metrics
 import sklearn.model_selection
 from driving import free_port
+from mlflow.tracking import fluent
 from mlflow.utils import autologging_utils, import_hooks
 from mlflow.utils.autologging_utils import AUTOLOGGING_INTEGRATIONS, safety
 from sklearn.datasets import make_classification
@@ -110,10 +111,12 @@ def scores(run: Run) -> list[str]:
 
 
 @pytest.fixture
-def workspace(folder: Path) -> Workspace:
+def workspace(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """Give a workspace with the embedded store; autologging has no part in what the others do differently."""
     workspace = Workspace.open(folder)
     workspace.tracking.use_here()
+    # What the process has as its experiment is none in the next test's store.
+    monkeypatch.setattr(fluent, "_active_experiment_id", None)
     mlflow.set_experiment(workspace.tracking.experiment)
     return workspace
 
