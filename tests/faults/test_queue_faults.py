@@ -273,6 +273,26 @@ def test_a_store_that_is_away_for_days_is_tried_again() -> None:
     assert made.problem is None
 
 
+def test_a_failure_that_began_before_is_not_the_answer() -> None:
+    """Who asks while a round is failing is answered by the next one, which begins at once."""
+    fails, tried = threading.Event(), []
+
+    def deliver(everything: bool, hurry: object) -> StoreError | None:
+        tried.append(time.monotonic())
+        return StoreError("away", "wait") if len(tried) == 1 and fails.wait(10) else None
+
+    made = courier.Courier(deliver, lambda: 0, 20.0)
+    made._failures = 5000  # so that a pause after one more would be the longest
+    made.wake(0)
+    while not tried:
+        time.sleep(0.001)
+    threading.Timer(0.2, fails.set).start()
+    assert made.settle()
+    assert len(tried) == 2
+    assert tried[1] - tried[0] < 5
+    assert made.problem is None
+
+
 def test_files_that_their_store_does_not_take_wait_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Artifacts may lie elsewhere than runs: that the tracking store answers says nothing of theirs."""
     from mlflow import MlflowClient

@@ -44,6 +44,8 @@ class Courier:
         # How often a round was asked for; up to which of these one was carried out, and one of all journals.
         self._asked = 0
         self._carried_out = {True: 0, False: 0}
+        # Up to which of these one has failed: what was asked for after it had begun is tried by the next.
+        self._failed = 0
         self._is_all_asked = False
         self._failures = 0
         self._waiting = 0
@@ -109,7 +111,7 @@ class Courier:
 
     def _wait(self, mine: int, everything: bool, patience: float) -> bool:
         moved, until = self._moved(), time.monotonic() + patience
-        while self._carried_out[everything] < mine and self.problem is None:
+        while self._carried_out[everything] < mine and self._failed < mine:
             if self._moved() != moved:
                 moved, until = self._moved(), time.monotonic() + patience
             left = until - time.monotonic()
@@ -152,6 +154,6 @@ class Courier:
                         self._carried_out[True] = asked
                 else:
                     pause = min(_FIRST_PAUSE * 2 ** min(self._failures, 10), _LONGEST_PAUSE)
-                    self._failures += 1
-                    self.wanted = time.monotonic() + pause
+                    self._failures, self._failed = self._failures + 1, asked
+                    self.wanted = time.monotonic() + (pause if asked == self._asked else 0)
                 self._news.notify_all()
