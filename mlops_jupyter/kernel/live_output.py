@@ -7,6 +7,7 @@ finds a widget by its id, and a program that executes notebooks would keep the s
 
 from __future__ import annotations
 
+import sys
 import uuid
 from collections.abc import Mapping
 from functools import cached_property
@@ -81,8 +82,15 @@ class Place:
     def _look(self, message: dict[str, Any]) -> dict[str, Any]:
         own = self._own.get("header", {}).get("msg_id")
         if message["msg_type"] == "clear_output" and message["parent_header"].get("msg_id") == own:
-            self._is_cleared = self.is_shown
+            # Within an Output widget it is the widget that is cleared.
+            self._is_cleared = self.is_shown and not _is_captured(own)
         return message
+
+
+def _is_captured(cell: str) -> bool:
+    widgets = sys.modules.get("ipywidgets.widgets.widget")
+    made = list(getattr(widgets, "_instances", {}).values())
+    return any(getattr(widget, "msg_id", "") == cell for widget in made)
 
 
 def import_widgets() -> None:

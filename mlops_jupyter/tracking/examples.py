@@ -12,7 +12,8 @@ from typing import Any
 from mlops_jupyter.errors import ValueRefused
 
 _ROWS = 5
-# A model that does not say what it takes is asked with what there is, but not with a whole namespace.
+# A model that does not say what it takes is asked with what there is, but not with a whole namespace; a function, which
+# may do anything when it is called, once.
 _TRIES = 8
 _PLAUSIBLE = ("train", "test", "feature", "input", "sample", "batch")
 
@@ -138,7 +139,9 @@ def find_examples(model: Any, flavour: str, namespace: Mapping[str, Any]) -> Ite
     values = {name: value for name, value in namespace.items() if not name.startswith("_")}
     names = sorted(values, key=lambda name: (not name.lower().startswith("x"), "train" not in name, name))
     if flavour == "pytorch":
-        yield from _tensors(model, [values[name] for name in names])
+        # A module without parameters takes numbers of any width.
+        known = any(True for _ in model.parameters())
+        yield from _tensors(model, {name: values[name] for name in names if known or _is_likely(name)})
         return
     columns, width = _known_input(model)
     if columns is not None:
@@ -175,14 +178,14 @@ def _matrix(value: Any, width: int) -> Any:
     return None
 
 
-def _tensors(model: Any, values: list[Any]) -> Iterator[Any]:
+def _tensors(model: Any, values: Mapping[str, Any]) -> Iterator[Any]:
     import torch
 
     parameters = list(model.parameters())
     if any(isinstance(one, torch.nn.parameter.UninitializedParameter) for one in parameters):
         return  # to ask a lazy module is to decide for the user what it takes
     floats = next((one.dtype for one in parameters if one.is_floating_point()), torch.float32)
-    fits = [value for value in values if _kind(value) in ("torch.Tensor", "numpy.ndarray") and value.ndim > 1]
+    fits = [value for value in values.values() if _kind(value) in ("torch.Tensor", "numpy.ndarray") and value.ndim > 1]
     for value in fits[:_TRIES]:
         try:
             rows = torch.as_tensor(value[:_ROWS]).detach().cpu()
@@ -205,13 +208,14 @@ def _plausible(model: Any, values: Mapping[str, Any]) -> Iterator[Any]:
         own = set(inspect.signature(asked).parameters)
     except (TypeError, ValueError):
         own = set()
-    likely = [
-        value
-        for name, value in tables.items()
-        if name in own or name.lower().startswith("x") or any(word in name.lower() for word in _PLAUSIBLE)
-    ]
-    chosen = likely or (list(tables.values()) if len(tables) == 1 else [])
-    yield from (value[:_ROWS] for value in chosen[:_TRIES] if len(value))
+    likely = sorted((name for name in tables if name in own or _is_likely(name)), key=lambda name: name not in own)
+    chosen = (likely or (list(tables) if len(tables) == 1 else []))[: _TRIES if hasattr(model, "predict") else 1]
+    yield from (tables[name][:_ROWS] for name in chosen if len(tables[name]))
+
+
+def _is_likely(name: str) -> bool:
+    """Tell whether a variable is called what the input of a model is called."""
+    return name.lower().startswith("x") or any(word in name.lower() for word in _PLAUSIBLE)
 
 
 def _as_kept(example: Any) -> Any:

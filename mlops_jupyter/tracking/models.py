@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import io
 import logging
 import pickle
 import pickletools
@@ -292,22 +293,39 @@ def requirements(model: Any, flavour: str, serialised: str) -> list[str]:
 
 
 def _modules_of(model: Any) -> set[str]:
-    import cloudpickle
-
     if any(kind.__module__.startswith("torch.jit") for kind in type(model).__mro__):
         return {"torch"}  # a compiled module, which torch saves in a way of its own
-    try:
-        # Array data goes out of band: only the skeleton of the pickle is written and read.
-        stream = cloudpickle.dumps(model, protocol=5, buffer_callback=lambda buffer: None)
-    except (pickle.PicklingError, TypeError, AttributeError, RecursionError, ValueError) as error:
-        raise ValueRefused(
-            f"the model can't be serialised: {error}", "take open files, locks and connections out of it"
-        ) from error
     found, strings = set(), []
-    for opcode, argument, _ in pickletools.genops(stream):
+    for opcode, argument, _ in pickletools.genops(skeleton(model)):
         if opcode.name == "GLOBAL":
             found.add(str(argument).partition(" ")[0])
         elif "UNICODE" in opcode.name:
             strings.append(str(argument))
     found |= {text for text in strings if text in sys.modules}
     return {name.partition(".")[0] for name in found}
+
+
+def skeleton(model: Any) -> bytes:
+    """Pickle a model without the data of its arrays and tensors.
+
+    Raises:
+        ValueRefused: It can't be pickled.
+    """
+    import cloudpickle
+
+    file = io.BytesIO()
+    pickler = cloudpickle.Pickler(file, protocol=5, buffer_callback=lambda buffer: None)
+    pickler.persistent_id = _name_of_tensor
+    try:
+        pickler.dump(model)
+    except (pickle.PicklingError, TypeError, AttributeError, RecursionError, ValueError) as error:
+        raise ValueRefused(
+            f"the model can't be serialised: {error}", "take open files, locks and connections out of it"
+        ) from error
+    return file.getvalue()
+
+
+def _name_of_tensor(value: Any) -> str | None:
+    # Torch pickles weights in band, a gigabyte's as a gigabyte.
+    kind = type(value)
+    return "torch" if kind.__module__ in ("torch", "torch.nn.parameter") and hasattr(value, "data_ptr") else None

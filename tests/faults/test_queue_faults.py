@@ -24,6 +24,9 @@ from mlops_jupyter.tracking.queue import courier
 from mlops_jupyter.tracking.queue.entries import STORE, encode
 from mlops_jupyter.tracking.queue.journal import Journal
 
+#: A program that dies with a run open.
+DIED = "import os, mlops_jupyter\nrun = mlops_jupyter.run('dead')\nrun.__enter__()\nos.kill(os.getpid(), 9)"
+
 
 def program(place: Path, code: str) -> str:
     """Run a program in a workspace, to its end, whatever that is."""
@@ -150,8 +153,7 @@ with mlops_jupyter.run("cells") as run:
 def test_a_line_of_cells_that_is_none_takes_no_other_with_it(tmp_path: Path) -> None:
     """After a loss of power a file may hold anything; the run of the dead process ends all the same."""
     workspace = settings(tmp_path, None)
-    died = "import os, mlops_jupyter\nrun = mlops_jupyter.run('dead')\nrun.__enter__()\nos.kill(os.getpid(), 9)"
-    program(tmp_path, died)
+    program(tmp_path, DIED)
     (journal,) = (tmp_path / ".mlops" / "queue").glob("*.jsonl")
     run_id = next(json.loads(line)[1] for line in journal.read_text().splitlines() if line.startswith('["open"'))
     folder = tmp_path / ".mlops" / "queue" / "cells"
@@ -160,6 +162,40 @@ def test_a_line_of_cells_that_is_none_takes_no_other_with_it(tmp_path: Path) -> 
     (run,) = workspace.runs.find()
     assert run.status == "KILLED"
     assert json.loads(workspace.runs.text(run, "mlops/cells.json") or "") == [{"source": "whole"}]
+
+
+def test_a_dead_process_that_cannot_be_buried_is_no_reader_s_burden(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its run's end is tried once in a while, told once, and holds up no reader between."""
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    workspace = settings(tmp_path, None)
+    program(tmp_path, DIED)
+    tried: list[float] = []
+
+    def refuse(*_: object, **__: object) -> None:
+        tried.append(time.monotonic())
+        raise MlflowException("busy")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "set_terminated", refuse)
+        for _ in range(5):
+            assert [run.status for run in workspace.runs.find()] == ["RUNNING"]
+    assert len(tried) == 1
+    assert len([record for record in caplog.records if "can't be ended yet" in record.message]) == 1
+    (name,) = workspace.tracking.queue._round._unburied
+    workspace.tracking.queue._round._unburied[name] = 0.0
+    assert [run.status for run in workspace.runs.find()] == ["KILLED"]
+
+
+def test_nothing_is_left_of_a_process_that_ended_well(tmp_path: Path) -> None:
+    """Neither a journal nor a local id that nobody was told, however many runs it made."""
+    said = program(tmp_path, "import mlops_jupyter\nfor n in range(3):\n    with mlops_jupyter.run(str(n)): pass")
+    assert said == ""
+    left = [path for path in (tmp_path / ".mlops" / "queue").rglob("*") if path.is_file()]
+    assert [path.name for path in left if path.name != "turn.lock"] == []
 
 
 def test_a_run_goes_to_the_experiment_of_its_workspace_as_it_is_now(tmp_path: Path, mlflow_server: str) -> None:

@@ -33,6 +33,9 @@ class FrontEnd(Notebook):
         #: What was shown at any time: mime bundles, and what widgets were changed to.
         self.bundles: list[dict[str, Any]] = []
         self.changes: list[str] = []
+        #: Whether a cell makes widgets of its own.
+        self.has_widgets = False
+        self.shows: list[tuple[str, dict[str, Any]]] = []
         self._places: dict[str, list[tuple[str, int]]] = {}
         super().__init__(folder, **more)
 
@@ -55,6 +58,8 @@ class FrontEnd(Notebook):
         kind, content, cell = message["msg_type"], message["content"], message["parent_header"].get("msg_id", "")
         place = content.get("transient", {}).get("display_id")
         outputs = self.outputs.setdefault(cell, [])
+        if kind.endswith("display_data"):
+            self.shows.append((kind, content["data"]))
         if kind in ("display_data", "execute_result"):
             if place:
                 self._places.setdefault(place, []).append((cell, len(outputs)))
@@ -71,6 +76,8 @@ class FrontEnd(Notebook):
             self._comm(kind, content, message["parent_header"])
 
     def _comm(self, kind: str, content: dict[str, Any], parent: dict[str, Any]) -> None:
+        if parent and self.has_widgets:
+            return
         assert parent == {}, "a program that executes notebooks would keep the widget's state for ever"
         if kind == "comm_open":
             self.widgets[content["comm_id"]] = content["data"]["state"]
@@ -110,6 +117,8 @@ def notebook(kernel: FrontEnd) -> Iterator[FrontEnd]:
     """Give the module's kernel as a front end that has seen nothing yet."""
     kernel.bundles.clear()
     kernel.changes.clear()
+    kernel.shows.clear()
+    kernel.has_widgets = False
     yield kernel
     kernel.run("import mlflow\nwhile mlflow.active_run(): get_ipython().run_line_magic('mlops', 'end')")
 
@@ -207,6 +216,22 @@ def test_who_clears_the_output_still_sees_what_came_of_the_run(notebook):
     assert [is_live(bundle) for bundle in notebook.bundles] == [True, False]
     assert "run cleared (" in only["text/plain"]
     assert notebook.nothing_is_left()
+
+
+def test_an_output_widget_that_clears_itself_leaves_the_live_view(notebook):
+    """`clear_output` within an Output widget is the widget's own affair, however often a cell does it."""
+    clear = (
+        "import ipywidgets\nfrom IPython.display import clear_output\nout = ipywidgets.Output()\n"
+        "with out:\n    clear_output(wait=True)\n    print('anew')\n"
+    )
+    notebook.has_widgets = True
+    sent = notebook.begin(
+        f"%%mlops run --name captured\n{MOMENT}{clear}{MOMENT}out.layout.close()\nout.close()\ndel out"
+    )
+    assert notebook.finish(sent).status == "ok"
+    assert [is_live(bundle) for bundle in notebook.bundles] == [True, False]
+    place = [bundle for kind, bundle in notebook.shows if kind == "update_display_data"]
+    assert "run captured (" in place[-1]["text/plain"]
 
 
 def test_hostile_names_stay_text(notebook):

@@ -352,6 +352,34 @@ def test_nobody_guesses_what_a_model_takes_that_does_not_say(workspace, variable
     assert info(workspace, log(workspace, lambda rows: rows)).signature.inputs.input_names() == list("abcd")
 
 
+def test_a_function_is_called_once():
+    """A function may do anything when it is called, so the likeliest of many frames decides."""
+    called = []
+
+    def rows_of(features):
+        called.append(list(features.columns))
+        raise KeyError("not these")
+
+    frames = {"X_train": WHOLE, "X_test": WHOLE, "features": FRAME}
+    assert examples.describe(mlflow_module(), rows_of, "object", None, frames) == (None, None)
+    assert called == [list("abcd")]
+
+
+def test_a_module_without_parameters_is_not_tried_on_any_array(workspace, variables):
+    """A module that takes numbers of any width is described by an array whose name says that it is an input."""
+    variables(weights=np.ones((4, 4)))
+    assert info(workspace, log(workspace, torch.nn.Softmax(dim=1))).signature is None
+    variables(inputs=np.ones((4, 3)))
+    assert info(workspace, log(workspace, torch.nn.Softmax(dim=1))).signature is not None
+
+
+def test_weights_are_not_pickled_to_find_requirements():
+    """What a module of a hundred megabytes imports is found without writing these down."""
+    net = torch.nn.Linear(5000, 5000)
+    assert any(line.startswith("torch==") for line in models.requirements(net, "pytorch", "pickle"))
+    assert len(models.skeleton(net)) < 10_000
+
+
 def test_an_argument_s_name_tells_which_frame_a_function_takes(workspace, variables):
     """The frame that is called as the function's own argument is its example."""
     variables(frame=FRAME, other=WHOLE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 
 from mlops_jupyter.errors import ConflictError
@@ -106,6 +107,16 @@ class LocalIds:
             OSError: It can't be written.
         """
         self._write(local, _REFUSED + reason)
+
+    def forget(self, runs: Iterable[str]) -> None:
+        """Take away what is known of runs whose local ids are no longer asked for.
+
+        Args:
+            runs: Their local ids.
+        """
+        for local in runs:
+            self._known.pop(local, None)
+            (self._folder / local).unlink(missing_ok=True)
 
     def _write(self, local: str, text: str) -> None:
         path = self._folder / local

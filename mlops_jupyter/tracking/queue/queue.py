@@ -113,6 +113,8 @@ class Queue:
         self._params: dict[str, dict[str, str]] = {}
         self._watched: dict[str, Watched] = {}
         self._cells_told: dict[str, float] = {}
+        # Local ids that nobody was told, since the store has answered at once.
+        self._untold: list[str] = []
         self._is_gone = False
 
     # What is accepted
@@ -252,6 +254,7 @@ class Queue:
         # From here on it is told of under the store's id, its end as well.
         self.opened(real)
         self.closed(run)
+        self._untold.append(run)
         return real, created
 
     def opened(self, run: str) -> None:
@@ -414,6 +417,7 @@ class Queue:
             left = Delivered(self.folder, journal.name)
             if not self._open and not left.pending():
                 left.remove()
+                self.ids.forget(self._untold)
 
     def forked(self) -> None:
         """Let go of what belongs to the process that this one was forked off."""

@@ -26,6 +26,8 @@ _GENTLE, _LONGEST_REST = 3.0, 0.5
 _LOCK_WAIT = 20.0
 # How long others are waited for who are delivering what is theirs, in seconds.
 _OTHERS_WAIT = 5.0
+# When a dead process's runs could not be ended, it is tried again after so many seconds, and not by each reader.
+_REST = 60.0
 
 
 @dataclass
@@ -62,7 +64,8 @@ class Round:
         self._delivery = self._make()
         self._broken_off: dict[str, _Part] = {}
         self._ours: dict[str, bool] = {}
-        self._unburied: set[str] = set()
+        # The journals of dead processes whose runs could not be ended: when to try again.
+        self._unburied: dict[str, float] = {}
         #: Grows with each batch that was delivered.
         self.moved = 0
 
@@ -130,7 +133,7 @@ class Round:
         for name in names(self._folder) if everything else filter(None, [own]):
             journal = Delivered(self._folder, name)
             with suppress(FileNotFoundError, PermissionError):  # taken away while we look, or another account's
-                if self._is_ours(journal) and (journal.pending() or (name != own and journal.is_dead())):
+                if self._is_ours(journal) and (journal.pending() or (name != own and self._is_to_bury(journal))):
                     return True
         return False
 
@@ -147,7 +150,7 @@ class Round:
 
     def _journal(self, journal: Delivered, is_own: bool, hurry: Callable[[], bool]) -> None:
         """Deliver one journal, or leave it to whoever is at it."""
-        dead = not is_own and journal.is_dead()
+        dead = not is_own and self._is_to_bury(journal)
         if not dead and not journal.pending():
             return
         if is_own:
@@ -163,16 +166,19 @@ class Round:
         finally:
             journal.lock.release()
 
+    def _is_to_bury(self, journal: Delivered) -> bool:
+        return self._unburied.get(journal.name, 0.0) < time.monotonic() and journal.is_dead()
+
     def _bury(self, journal: Delivered) -> None:
-        """End the runs of a dead process; what keeps that from being done is nobody's else concern, and told once."""
+        """End the runs of a dead process; what keeps that from being done is nobody else's concern, and told once."""
         try:
             for run in open_runs(journal.lines(_OPENING), self._cells.runs()):
                 self._delivery.kill(run, journal.last_written())
         except Exception as error:
             if journal.name not in self._unburied:
-                self._unburied.add(journal.name)
                 said = translate(error)
                 _logger.warning("a dead process's runs can't be ended yet: %s; %s", said.message, said.hint)
+            self._unburied[journal.name] = time.monotonic() + _REST
             return
         journal.remove()
 
