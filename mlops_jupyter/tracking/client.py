@@ -16,7 +16,7 @@ from mlops_jupyter.errors import UsageError, translate
 from mlops_jupyter.tracking import embedded, fast_search, mlflow_module
 from mlops_jupyter.tracking.connection import Connection
 from mlops_jupyter.tracking.patience import answers, impatient
-from mlops_jupyter.tracking.queue.delivery import now
+from mlops_jupyter.tracking.queue.delivery import end_run, now
 from mlops_jupyter.tracking.queue.queue import FOLDER, Queue
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
@@ -103,6 +103,16 @@ class Tracking(Connection):
         self.queue.settle(insist=True)
         return self.connect()
 
+    @property
+    def _writer(self) -> Any:
+        """MLflow's client, for what writes: what this process has logged before is there, as it may be replaced.
+
+        Raises:
+            StoreError: The store can't be opened.
+        """
+        self.queue.settle(insist=True, everything=False)
+        return self.connect()
+
     @answers
     def begin(
         self,
@@ -130,9 +140,10 @@ class Tracking(Connection):
         all_tags.setdefault("mlflow.user", os_actor().name)
         if parent is not None:
             all_tags["mlflow.parentRunId"] = parent
-        run = self.client.create_run(self.experiment_id(experiment), tags=all_tags, run_name=name)
+        client = self._writer
+        run = client.create_run(self.experiment_id(experiment), tags=all_tags, run_name=name)
         for key, value in (params or {}).items():
-            self.client.log_param(run.info.run_id, key, value)
+            client.log_param(run.info.run_id, key, value)
         run_id: str = run.info.run_id
         self.queue.opened(run_id)
         return run_id
@@ -146,14 +157,8 @@ class Tracking(Connection):
             status: How it ended. KILLED takes the children that are still running along: whoever began them is gone,
                 and may have had no time to note them down.
         """
-        self.client.set_terminated(run_id, status)
+        end_run(self._writer, run_id, status, now())
         self.queue.closed(run_id)
-        if status != "KILLED":
-            return
-        experiment = self.client.get_run(run_id).info.experiment_id
-        orphans = f"tags.`mlflow.parentRunId` = '{run_id}' and attributes.status = 'RUNNING'"
-        for child in self.client.search_runs([experiment], orphans, max_results=1000):
-            self.client.set_terminated(child.info.run_id, "KILLED")
 
     def create_run(
         self, name: str, *, experiment: str | None, parent: str | None, tags: Mapping[str, str]
@@ -210,7 +215,7 @@ class Tracking(Connection):
             if self.is_remote:
                 self.queue.tag(run_id, key, value)
             else:
-                self.client.set_tag(run_id, key, value)
+                self._writer.set_tag(run_id, key, value)
         self._moment()
 
     @answers
@@ -242,9 +247,9 @@ class Tracking(Connection):
             self.queue.file(run_id, path, folder)
             self._moment()
         elif path.is_dir():
-            self.client.log_artifacts(run_id, str(path), folder or path.name)
+            self._writer.log_artifacts(run_id, str(path), folder or path.name)
         else:
-            self.client.log_artifact(run_id, str(path), folder or None)
+            self._writer.log_artifact(run_id, str(path), folder or None)
 
     @answers
     def put_text(self, run_id: str, text: str, name: str) -> None:
@@ -253,7 +258,7 @@ class Tracking(Connection):
             self.queue.text(run_id, name, text)
             self._moment()
         else:
-            self.client.log_text(run_id, text, name)
+            self._writer.log_text(run_id, text, name)
 
     def _moment(self) -> None:
         """Let a store that is well take what was accepted, so that whoever reads it next finds it there."""
@@ -284,7 +289,7 @@ class Tracking(Connection):
             "MLOPS_WORKSPACE": str(self._config.root),
         }
         if run_id is not None:
-            experiment = self.client.get_run(run_id).info.experiment_id
+            experiment = self._writer.get_run(run_id).info.experiment_id
             variables |= {"MLFLOW_RUN_ID": run_id, RUN_VARIABLE: run_id, "MLFLOW_EXPERIMENT_ID": experiment}
         return variables
 

@@ -110,6 +110,10 @@ def test_one_who_delivers_long_holds_nobody_up(tmp_path: Path, monkeypatch: pyte
         assert len(workspace.runs.find()) == 4
         with pytest.raises(StoreError, match="not in the store yet"):
             workspace.tracking.queue.require_settled()
+        began = time.monotonic()
+        workspace.runs.compare([theirs.run_id, "mine-1", "mine-2"])
+        workspace.tracking.set_tags(theirs.run_id, {"mine": "1"})
+        assert time.monotonic() - began < 3  # one reads many things, and waits once
     finally:
         lock.release()
     workspace.tracking.queue.require_settled()

@@ -279,7 +279,7 @@ class Delivery:
             return
         client, run = self._store.connect(), self._ids.required(batch.run)
         if first.kind == END:
-            _end(client, run, *first.values)
+            end_run(client, run, *first.values)
         elif first.kind == TEXT:
             name, text = first.values
             client.log_text(run, text, name)
@@ -368,8 +368,15 @@ class Delivery:
                 # The run was deleted, or never could be created: there is nothing left to end.
 
 
-def _end(client: Any, run: str, status: str, milliseconds: int) -> None:
-    """End a run; KILLED takes along the children that are running: whoever began them is gone."""
+def end_run(client: Any, run: str, status: str, milliseconds: int) -> None:
+    """End a run; KILLED takes along the children that are running: whoever began them is gone.
+
+    Args:
+        client: MLflow's client.
+        run: The run's id in the store.
+        status: How it ended.
+        milliseconds: When, since 1970.
+    """
     client.set_terminated(run, status, milliseconds)
     if status != "KILLED":
         return

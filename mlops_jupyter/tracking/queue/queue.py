@@ -357,6 +357,7 @@ class Queue:
         Raises:
             StoreError: It can't be.
         """
+        self._round.wait_anew()
         if not self.settle(insist=True):
             waiting = self.backlog()
             why = waiting.problem or "they are on their way"

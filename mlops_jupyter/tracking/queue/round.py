@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -66,6 +67,8 @@ class Round:
         self._ours: dict[str, bool] = {}
         # The journals of dead processes whose runs could not be ended: when to try again.
         self._unburied: dict[str, float] = {}
+        # When others were last waited for in vain.
+        self._in_vain = -math.inf
         #: Grows with each batch that was delivered.
         self.moved = 0
 
@@ -100,6 +103,8 @@ class Round:
     def others_are_through(self, own: str | None) -> bool:
         """Wait a few seconds for other processes that are delivering what they had accepted up to now.
 
+        Not again soon after that was in vain: a command that reads many things would wait for each of them.
+
         Args:
             own: The name of this process's journal, if it has one.
 
@@ -112,11 +117,18 @@ class Round:
             with suppress(FileNotFoundError, PermissionError):  # taken away while we look, or another account's
                 if name != own and self._is_ours(journal) and journal.pending():
                     left.append((journal, journal.end()))
-        until = time.monotonic() + _OTHERS_WAIT
+        began = time.monotonic()
+        until = began if began - self._in_vain < _OTHERS_WAIT else began + _OTHERS_WAIT
         while left and time.monotonic() < until:
             left = [(journal, end) for journal, end in left if journal.position() < end and journal.is_there()]
             time.sleep(0.02 if left else 0)
+        if left and until > began:
+            self._in_vain = time.monotonic()
         return not left
+
+    def wait_anew(self) -> None:
+        """Forget that others were waited for in vain a moment ago."""
+        self._in_vain = -math.inf
 
     def _is_ours(self, journal: Delivered) -> bool:
         """Tell whether a journal's entries go to this store."""
