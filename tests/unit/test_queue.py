@@ -72,31 +72,28 @@ def test_runs_that_were_not_ended_are_open() -> None:
 # Times
 
 
-_calls = st.tuples(st.sampled_from([0.0, 1.0, math.nan, -0.0]), st.integers(0, 2), st.integers(0, 3))
-
-
-@given(st.lists(_calls, max_size=60))
-def test_no_two_points_are_equal(calls: list[tuple[float, int, int]]) -> None:
-    """Whatever the clock does between calls, points of one step and value differ in their times."""
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(-3, 3)), max_size=60))
+def test_of_one_step_the_last_point_is_the_latest(calls: list[tuple[int, int]]) -> None:
+    """Whatever the clock does between calls, points of one step are in time as they were logged."""
     clock = [1_000_000_000_000_000_000]
     times = Times()
-    seen = set()
+    last: dict[int, int] = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(points.time, "time_ns", lambda: clock[0])
-        for value, step, passed in calls:
+        for step, passed in calls:
             clock[0] += passed * 400_000
-            point = (None if math.isnan(value) else value + 0.0, step, times.time_of(value, step))
-            assert point not in seen
-            assert point[2] >= clock[0] // 1_000_000
-            seen.add(point)
+            given = times.time_of(step)
+            assert given > last.get(step, 0)
+            assert given >= clock[0] // 1_000_000
+            last[step] = given
 
 
-def test_different_points_keep_the_clocks_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_points_of_different_steps_keep_the_clocks_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only what MLflow would take for the same point is moved: a fast loop's times stay true."""
     monkeypatch.setattr(points.time, "time_ns", lambda: 5_000_000_000)
     times = Times()
-    assert {times.time_of(float(i), i) for i in range(20_000)} == {5000}
-    assert [times.time_of(0.5, 0) for _ in range(3)] == [5000, 5001, 5002]
+    assert {times.time_of(step) for step in range(20_000)} == {5000}
+    assert [times.time_of(20_001) for _ in range(3)] == [5000, 5001, 5002]
 
 
 def test_times_take_no_memory_that_grows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,8 +103,8 @@ def test_times_take_no_memory_that_grows(monkeypatch: pytest.MonkeyPatch) -> Non
     times = Times()
     for i in range(50_000):
         clock[0] += 20_000
-        times.time_of(1.0, 0)
-        times.time_of(float(i), i)
+        times.time_of(0)
+        times.time_of(i)
         assert len(times._next) <= points._MOST + 2
 
 

@@ -1,4 +1,4 @@
-"""The times of a metric's points: MLflow keeps one of two points that are equal in time, step and value."""
+"""The times of a metric's points: of one step's, MLflow takes the latest in time for the last, and then the largest."""
 
 from __future__ import annotations
 
@@ -9,33 +9,31 @@ _MOST = 4096
 
 
 class Times:
-    """Gives each point of one metric in one run a time of its own.
+    """Gives each point of one step, of one metric in one run, a later time than the one before it.
 
-    Only points of the same step and value can be taken for one another, so only those are moved, to the next free
-    millisecond.
+    A loop logs dozens within a millisecond. Of these, MLflow would keep one of two that are equal, and show the largest
+    as the metric's value, whichever was logged last. Points of different steps are told apart by these.
     """
 
     def __init__(self) -> None:
-        self._next: dict[tuple[int, float | None], int] = {}
+        self._next: dict[int, int] = {}
         self._latest = 0
         self._most = _MOST
 
-    def time_of(self, value: float, step: int) -> int:
+    def time_of(self, step: int) -> int:
         """Give the time of a point that is logged now, in milliseconds since 1970.
 
         Args:
-            value: The point's number.
-            step: Its step.
+            step: The point's step.
         """
         now = time.time_ns() // 1_000_000
         if now > self._latest:
             # Whatever was given away lies in the past: a loop that runs for days must not fill the memory.
             self._next.clear()
-        point = (step, value if value == value else None)
-        given = max(now, self._next.get(point, 0))
-        self._next[point] = given + 1
+        given = max(now, self._next.get(step, 0))
+        self._next[step] = given + 1
         self._latest = max(self._latest, given)
         if len(self._next) > self._most:
-            self._next = {point: free for point, free in self._next.items() if free > now}
+            self._next = {step: free for step, free in self._next.items() if free > now}
             self._most = max(_MOST, 2 * len(self._next))
         return given

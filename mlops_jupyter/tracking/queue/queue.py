@@ -135,7 +135,7 @@ class Queue:
             known = self._metrics.get((run, name))
             if known is None:
                 known = self._metrics[run, name] = (metric_prefix(run, name), Times())
-            self._put(metric_line(known[0], value, step, known[1].time_of(value, step)))
+            self._put(metric_line(known[0], value, step, known[1].time_of(step)))
             if self._watched and (watched := self._watched.get(run)) is not None:
                 watched.append((name, step, value))
         if not self._courier.wanted:
