@@ -13,9 +13,10 @@ from mlops_jupyter._version import __version__
 from mlops_jupyter.tracking import quiet_environment
 
 if TYPE_CHECKING:
+    from mlops_jupyter.functions import log_model, run
     from mlops_jupyter.pipelines.outputs import load, output
     from mlops_jupyter.tracking.log import log_data, log_metric, log_param
-    from mlops_jupyter.workspace import Workspace, log_model, run
+    from mlops_jupyter.workspace import Workspace
 
 # MLflow reads these when it is imported, which may be in the user's next line.
 quiet_environment()
@@ -25,10 +26,10 @@ _PUBLIC = {
     "load": "mlops_jupyter.pipelines.outputs",
     "log_data": "mlops_jupyter.tracking.log",
     "log_metric": "mlops_jupyter.tracking.log",
-    "log_model": "mlops_jupyter.workspace",
+    "log_model": "mlops_jupyter.functions",
     "log_param": "mlops_jupyter.tracking.log",
     "output": "mlops_jupyter.pipelines.outputs",
-    "run": "mlops_jupyter.workspace",
+    "run": "mlops_jupyter.functions",
 }
 
 __all__ = [

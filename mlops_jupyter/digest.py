@@ -18,6 +18,7 @@ import ast
 import copyreg
 import dis
 import functools
+import inspect
 import os
 import struct
 import types
@@ -26,8 +27,10 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from mlops_jupyter.digest_libraries import LARGE, LIBRARIES, Bulk, size_of
+from mlops_jupyter.digest_libraries import LIBRARIES, size_of
+from mlops_jupyter.digest_walk import LARGE, Bulk
 from mlops_jupyter.errors import ValueRefused
+from mlops_jupyter.files import contents, is_folder
 from mlops_jupyter.working import NOTICEABLE, advance, is_watched, working
 
 _DEPTH = 400
@@ -39,6 +42,15 @@ _MACHINE_MADE = frozenset(
         *("__annotate__", "__annotate_func__", "__annotations_cache__"),
         *("__abstractmethods__", "_abc_impl", "__dataclass_fields__", "__dataclass_params__"),
     ]
+)
+# The flags of code that change what it does; others tell of where it was compiled.
+_MEANT = (
+    inspect.CO_VARARGS
+    | inspect.CO_VARKEYWORDS
+    | inspect.CO_GENERATOR
+    | inspect.CO_COROUTINE
+    | inspect.CO_ITERABLE_COROUTINE
+    | inspect.CO_ASYNC_GENERATOR
 )
 # What IPython puts beside the names of a notebook: the session, no part of anybody's code.
 _OF_THE_SHELL = frozenset({"get_ipython", "In", "Out", "exit", "quit"})
@@ -75,12 +87,14 @@ def digest_file(path: Path) -> str:
     """Give the digest of a file's bytes, or of a folder's names and bytes.
 
     Args:
-        path: A file or a folder; links are followed for files and not for folders.
+        path: A file or a folder. Links count as what they lead to; one that leads to nothing, or back to a folder that
+            it lies in, counts as such.
 
     Returns:
         32 hexadecimal digits.
 
     Raises:
+        ValueRefused: It is a pipe, a socket or a device, or holds one.
         OSError: The file can't be read.
     """
     walk = _Walk()
@@ -193,16 +207,19 @@ class _Walk:
 
     def file(self, path: Path) -> None:
         """Add a file's bytes, or a folder's relative names and bytes in order."""
-        if not path.is_dir():
+        if not is_folder(path):
             with _file_told(path, [path]):
                 self._content(path)
             return
-        files = sorted(p for p in path.rglob("*") if p.is_file() and not p.is_symlink())
-        self.leaf("folder", str(len(files)).encode())
-        with _file_told(path, files):
-            for file in files:
-                self.leaf("name", file.relative_to(path).as_posix().encode())
-                self._content(file)
+        held = [entry for entry in contents(path) if entry.kind != "folder"]
+        self.leaf("folder", str(len(held)).encode())
+        with _file_told(path, [entry.path for entry in held if entry.kind == "file"]):
+            for entry in held:
+                self.leaf("name", os.fsencode(entry.name))
+                if entry.kind == "file":
+                    self._content(entry.path)
+                else:
+                    self.leaf(entry.kind, os.fsencode(entry.leads))
 
     def _content(self, file: Path) -> None:
         self.leaf("file", str(file.stat().st_size).encode())
@@ -253,11 +270,15 @@ class _Walk:
 
     def _code(self, code: types.CodeType, depth: int) -> None:
         self.leaf("code", code.co_code)
+        self.leaf("handlers", code.co_exceptiontable)
+        # How arguments are taken is in none of the instructions; where one list of names ends, in none of the names.
+        taken = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags & _MEANT)
+        self.leaf("signature", str((*taken, len(code.co_names), len(code.co_varnames))).encode())
         self.many("names", (*code.co_names, *code.co_varnames, *code.co_freevars), depth)
         self.many("consts", code.co_consts, depth)
 
     def _class(self, value: type, depth: int) -> None:
-        self.leaf("class", f"{value.__module__}.{value.__qualname__}".encode())
+        self.leaf("class", _dotted(value.__module__, value.__qualname__))
         # A class of an installed module is told by its name; one of a notebook changes with its cell.
         if value.__module__ != "__main__" or self._is_known(value):
             return
@@ -289,23 +310,38 @@ class _Walk:
                 f"a {type(value).__name__} has no content to compare: {error}",
                 "publish a plain value, a frame, an array, a fitted model or a file",
             ) from error
-        self.leaf("object", f"{type(value).__module__}.{type(value).__qualname__}".encode())
+        self.leaf("object", _dotted(type(value).__module__, type(value).__qualname__))
         if isinstance(reduced, str):
             self._named(value, reduced, depth)
             return
+        if not isinstance(reduced, tuple) or not 2 <= len(reduced) <= 6 or not callable(reduced[0]):
+            raise ValueRefused(
+                f"a {type(value).__name__} has no content to compare: its __reduce__ gives nothing that pickle takes",
+                "publish a plain value, a frame, an array, a fitted model or a file",
+            )
         maker, arguments, *rest = reduced
-        self.leaf("maker", f"{maker.__module__}.{maker.__qualname__}".encode())
-        if maker.__module__ == "__main__":
-            self.feed(maker, depth)
+        self._maker(maker, depth)
         self.feed(arguments, depth)
         state, items, pairs = (*rest, None, None, None)[:3]
         self.feed(state, depth)
         self.many("items", items or (), depth)
         self.many("pairs", pairs or (), depth)
 
+    def _maker(self, maker: Any, depth: int) -> None:
+        # What it holds counts: the object of a method, the arguments of functools.partial.
+        held = getattr(maker, "__self__", None)
+        is_bound = held is not None and not isinstance(held, type | types.ModuleType)
+        if is_bound or not hasattr(maker, "__qualname__"):
+            self.leaf("maker")
+            self.feed(maker, depth)
+            return
+        self.leaf("maker", _dotted(maker.__module__, maker.__qualname__))
+        if maker.__module__ == "__main__":
+            self.feed(maker, depth)
+
     def _named(self, value: Any, name: str, depth: int) -> None:
         """Add what pickle keeps as a name only: for a notebook's own, what stands behind the name."""
-        self.leaf("global", f"{getattr(value, '__module__', None)}.{name}".encode())
+        self.leaf("global", _dotted(getattr(value, "__module__", None), name))
         if getattr(value, "__module__", None) != "__main__" or type(value).__module__ == "typing":
             return
         # What functools.cache makes of a function, say.
@@ -316,6 +352,11 @@ class _Walk:
                 "publish a plain value, a frame, an array, a fitted model or a file",
             )
         self.feed(behind, depth)
+
+
+def _dotted(module: str | None, name: str) -> bytes:
+    """Join the names of a module and of something in it, so that a class inside a class is told from a module's."""
+    return f"{module}{':' if '.' in name else '.'}{name}".encode("utf-8", "surrogatepass")
 
 
 def _file_told(path: Path, files: Sequence[Path]) -> AbstractContextManager[object]:

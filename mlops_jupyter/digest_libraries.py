@@ -6,64 +6,30 @@ Each function is given the walk of :mod:`mlops_jupyter.digest`, a value, and how
 from __future__ import annotations
 
 import functools
-import struct
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+import pickle
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
 
-from mlops_jupyter.working import pieces
+from mlops_jupyter.digest_arrow import add_column, add_objects, add_table, add_type
+from mlops_jupyter.digest_walk import Bulk, Walk
+from mlops_jupyter.errors import ValueRefused
 
-#: Leaves of this many bytes and more go in by their xxh3_128: blake3 is several times slower than memory.
-LARGE = 1 << 16
 # What is taken of a strided array at a time: it fits into a core's cache.
 _PIECE = 1 << 20
 
-
-class Bulk:
-    """The bytes of one leaf while they come in: themselves as long as they are few, then their xxh3_128."""
-
-    def __init__(self) -> None:
-        self.size = 0
-        self._few = bytearray()
-        self._hash: Any = None
-
-    def add(self, piece: bytes | memoryview) -> None:
-        """Take in more of the leaf."""
-        self.size += memoryview(piece).nbytes
-        if self._hash is None and self.size < LARGE:
-            self._few += piece
-            return
-        if self._hash is None:
-            import xxhash
-
-            self._hash = xxhash.xxh3_128(bytes(self._few))
-        for part in pieces(piece):
-            self._hash.update(part)
-
-    def content(self) -> bytes:
-        """Give what stands for the leaf; its size tells which of the two it is."""
-        return bytes(self._few) if self._hash is None else self._hash.digest()
-
-
-class Walk(Protocol):
-    """One pass over a value, as the functions here see it."""
-
-    def leaf(self, tag: str, data: bytes | memoryview = b"") -> None:
-        """Add a leaf: its kind, and its bytes."""
-
-    def stream(self, tag: str, pieces: Iterable[bytes | memoryview]) -> None:
-        """Add a leaf whose bytes come in pieces; how they are cut plays no part."""
-
-    def bulk(self, tag: str, bulk: Bulk) -> None:
-        """Add a leaf whose bytes were taken in elsewhere."""
-
-    def feed(self, value: Any, depth: int) -> None:
-        """Add any value."""
-
-    def many(self, tag: str, values: Iterable[Any], depth: int) -> None:
-        """Add values in order, between an opening and a closing leaf."""
+# What numpy's own kinds of array note beside the values: of the file behind a memory map, and of a matrix at work.
+_NUMPYS = frozenset({"_mmap", "filename", "offset", "mode", "_getitem"})
 
 
 def _array(walk: Walk, array: Any, depth: int) -> None:
+    import numpy as np
+
+    _plain_array(walk, np.asarray(array), depth)
+    if type(array) is not np.ndarray:
+        _attributes(walk, array, _NUMPYS, depth)
+
+
+def _plain_array(walk: Walk, array: Any, depth: int) -> None:
     import numpy as np
 
     texts = array.dtype.kind == "T"  # which numpy keeps elsewhere, in no byte order
@@ -74,8 +40,8 @@ def _array(walk: Walk, array: Any, depth: int) -> None:
     elif array.dtype.names:
         # Field by field: the padding between fields is whatever memory held before.
         for name in array.dtype.names:
-            walk.leaf("field", name.encode())
-            _array(walk, np.asarray(array[name]), depth)
+            walk.leaf("field", name.encode("utf-8", "surrogatepass"))
+            _plain_array(walk, np.asarray(array[name]), depth)
     else:
         walk.stream("data", _pieces(array))
 
@@ -96,7 +62,57 @@ def _pieces(array: Any) -> Iterator[memoryview]:
         yield piece.reshape(-1).view(np.uint8).data
 
 
+def _masked(walk: Walk, array: Any, depth: int) -> None:
+    """Add a masked array of numpy; what lies under the mask plays no part, nor whether an empty mask is kept."""
+    import numpy as np
+
+    mask, data = np.asarray(np.ma.getmaskarray(array)), np.asarray(array)
+    if np.ma.getmask(array) is not np.ma.nomask:
+        data = data.copy()
+        _blank(data, mask)
+    _plain_array(walk, data, depth)
+    _plain_array(walk, mask, depth)
+    # An array that is asked for its fill value notes the answer, and would be pickled otherwise from then on.
+    fill = vars(array).get("_fill_value")
+    fill = np.ma.default_fill_value(array.dtype) if fill is None else fill
+    with np.errstate(over="ignore"):  # numpy's own need not fit the dtype: 999999 of bytes, say
+        fill = np.asarray(fill).astype(array.dtype)
+    walk.many("fill", (fill,), depth)
+    _attributes(walk, array, set(vars(np.ma.MaskedArray(0))), depth)
+
+
+def _blank(data: Any, mask: Any) -> None:
+    """Put a zero wherever the mask says that there is nothing."""
+    import numpy as np
+
+    if data.dtype.names:
+        for name in data.dtype.names:
+            _blank(data[name], mask[name])
+    else:
+        data[mask] = np.zeros((), dtype=data.dtype)
+
+
+def _attributes(walk: Walk, value: Any, but: Collection[str], depth: int) -> None:
+    """Add what a class of somebody's keeps beside the values, as far as it can be kept at all."""
+    names = sorted(set(getattr(value, "__dict__", ())) - set(but))
+    kept = {name: vars(value)[name] for name in names if _pickles(vars(value)[name])}
+    if kept:
+        walk.leaf("attributes")
+        walk.feed(kept, depth)
+
+
+def _pickles(value: Any) -> bool:
+    try:
+        pickle.dumps(value, 5, buffer_callback=lambda _: None)
+    except Exception:  # a lock, say, or anything that a class raises there
+        return False
+    return True
+
+
 def _scalar(walk: Walk, value: Any, depth: int) -> None:
+    if value.dtype.names or value.dtype.hasobject:  # whose bytes are padding and addresses, too
+        _array(walk, value, depth)
+        return
     walk.leaf("dtype", str(value.dtype).encode())
     walk.leaf("data", value.tobytes())
 
@@ -105,6 +121,17 @@ def _series(walk: Walk, series: Any, depth: int) -> None:
     walk.feed(series.name, depth)
     _column(walk, series.array, depth)
     walk.feed(series.index, depth)
+    _metadata(walk, series, depth)
+
+
+def _metadata(walk: Walk, data: Any, depth: int) -> None:
+    """Add what a class of somebody's frames or series has named to go along with the data."""
+    names = [name for name in data._metadata if name not in ("_name", "name")]
+    kept = {name: getattr(data, name, None) for name in names}
+    kept = {name: value for name, value in kept.items() if _pickles(value)}
+    if kept:
+        walk.leaf("metadata")
+        walk.feed(kept, depth)
 
 
 def _frame(walk: Walk, frame: Any, depth: int) -> None:
@@ -119,6 +146,7 @@ def _frame(walk: Walk, frame: Any, depth: int) -> None:
             walk.bulk("data", bulks[position])
         else:
             _column(walk, values, depth)
+    _metadata(walk, frame, depth)
 
 
 def _together(columns: list[Any]) -> dict[int, Bulk]:
@@ -138,7 +166,8 @@ def _together(columns: list[Any]) -> dict[int, Bulk]:
         return {}
     bulks = {position: Bulk() for position in strided}
     first = next(iter(strided.values()))
-    rows = max(1, _PIECE // abs(first.strides[0]))
+    # Of one value that stands for a whole column, the rows are no distance apart.
+    rows = max(1, _PIECE // max(abs(first.strides[0]), first.itemsize))
     for start in range(0, len(first), rows):
         for position, array in strided.items():
             bulks[position].add(np.ascontiguousarray(array[start : start + rows]).view(np.uint8).data)
@@ -159,7 +188,10 @@ def _index(walk: Walk, index: Any, depth: int) -> None:
         for level in range(index.nlevels):
             _column(walk, index.get_level_values(level).array, depth)
     elif hasattr(index, "start") and hasattr(index, "step"):
-        walk.leaf("range", f"{index.start}:{index.stop}:{index.step}".encode())
+        # Ranges that hold the same: where the last would stop is of no account, nor by which step to go nowhere.
+        size = len(index)
+        start, step = (index.start if size else 0), (index.step if size > 1 else 1)
+        walk.leaf("range", f"{start}:{start + step * size}:{step}".encode())
     else:
         _column(walk, index.array, depth)
 
@@ -169,6 +201,9 @@ def _column(walk: Walk, values: Any, depth: int) -> None:
     import numpy as np
 
     walk.leaf("column", str(values.dtype).encode())
+    kind = getattr(values.dtype, "pyarrow_dtype", None)
+    if kind is not None and kind.num_fields:
+        add_type(walk, kind)
     numbers = _plain_numbers(values)
     if numbers is not None:
         walk.stream("data", _pieces(numbers))
@@ -193,9 +228,9 @@ def _arrow_column(walk: Walk, values: Any, depth: int) -> None:
     try:
         column = _as_arrow(values)
     except UnicodeEncodeError:  # half a character, which Python's strings may hold and Arrow's can't
-        _objects(walk, values.to_numpy().tolist(), depth)
+        add_objects(walk, values.to_numpy().tolist(), depth)
         return
-    _arrow_values(walk, column, depth)
+    add_column(walk, column, depth)
 
 
 def _other_column(walk: Walk, values: Any, depth: int) -> None:
@@ -211,7 +246,7 @@ def _other_column(walk: Walk, values: Any, depth: int) -> None:
         if hasattr(values, "isna"):
             _array(walk, np.asarray(values.isna()), depth)
         return
-    _objects(walk, plain.tolist(), depth)
+    add_objects(walk, plain.tolist(), depth)
 
 
 def _as_arrow(values: Any) -> Any:
@@ -219,102 +254,6 @@ def _as_arrow(values: Any) -> Any:
 
     found = pa.array(values, from_pandas=True)
     return found if isinstance(found, pa.ChunkedArray) else pa.chunked_array([found])
-
-
-def _objects(walk: Walk, items: list[Any], depth: int) -> None:
-    if all(type(item) is str for item in items):
-        # One update for the whole column: lengths first, so that "ab","c" is not "a","bc".
-        encoded = [item.encode("utf-8", "surrogatepass") for item in items]
-        walk.leaf("lengths", struct.pack(f"<{len(encoded)}q", *map(len, encoded)))
-        walk.leaf("text", b"".join(encoded))
-        return
-    walk.leaf("count", str(len(items)).encode())
-    for item in items:
-        if type(item) is str or item is None:
-            walk.feed(item, depth)
-        elif type(item).__name__ in ("NAType", "NaTType"):
-            walk.leaf("missing", type(item).__name__.encode())
-        else:
-            walk.feed(item, depth)
-
-
-def _arrow(walk: Walk, table: Any, depth: int) -> None:
-    # Not what others have noted there: which version wrote it, say.
-    schema = table.schema.to_string(show_field_metadata=False, show_schema_metadata=False)
-    walk.leaf("schema", schema.encode())
-    walk.leaf("rows", str(table.num_rows).encode())
-    for column in table.columns:
-        _arrow_values(walk, column, depth)
-
-
-def _arrow_values(walk: Walk, column: Any, depth: int) -> None:
-    """Add a column of Arrow; how it is cut into chunks, and what lies behind its gaps, play no part."""
-    import pyarrow as pa
-
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        column = column.unify_dictionaries()
-        dictionary = column.chunk(0).dictionary if column.num_chunks else pa.array([], kind.value_type)
-        _arrow_values(walk, pa.chunked_array([dictionary]), depth)
-        column = pa.chunked_array([chunk.indices for chunk in column.chunks], kind.index_type)
-        kind = column.type
-    text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-    binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
-    if text or binary:
-        walk.stream("lengths", (_lengths(chunk) for chunk in column.chunks))
-        walk.stream("text", (_text(chunk) for chunk in column.chunks))
-    elif pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
-        walk.stream("valid", (_numbers(chunk.is_valid()) for chunk in column.chunks))
-        walk.stream("data", (_numbers(_filled(chunk, 0)) for chunk in column.chunks))
-    elif pa.types.is_temporal(kind) and not pa.types.is_interval(kind):
-        plain = pa.int32() if kind.bit_width == 32 else pa.int64()
-        _arrow_values(walk, pa.chunked_array([chunk.view(plain) for chunk in column.chunks], plain), depth)
-    elif pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        walk.stream("lengths", (_lengths(chunk, "list_value_length") for chunk in column.chunks))
-        inside = pa.chunked_array([chunk.flatten() for chunk in column.chunks], kind.value_type)
-        _arrow_values(walk, inside, depth)
-    elif pa.types.is_struct(kind):
-        walk.stream("valid", (_numbers(chunk.is_valid()) for chunk in column.chunks))
-        for number, field in enumerate(kind):
-            parts = [chunk.flatten()[number] for chunk in column.chunks]
-            _arrow_values(walk, pa.chunked_array(parts, field.type), depth)
-    else:
-        _objects(walk, column.to_pylist(), depth)
-
-
-def _filled(chunk: Any, value: Any) -> Any:
-    import pyarrow.compute as pc
-
-    return pc.fill_null(chunk, pc.cast(value, chunk.type)) if chunk.null_count else chunk
-
-
-def _numbers(chunk: Any) -> memoryview:
-    import numpy as np
-
-    return np.ascontiguousarray(chunk.to_numpy(zero_copy_only=False)).view(np.uint8).data
-
-
-def _lengths(chunk: Any, measure: str = "binary_length") -> memoryview:
-    """Give the length of each text in bytes, or of each list, -1 for a gap."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    return _numbers(pc.fill_null(pc.cast(getattr(pc, measure)(chunk), pa.int64()), -1))
-
-
-def _text(chunk: Any) -> memoryview:
-    """Give the bytes of all texts, one behind the other: a window of the buffer where nothing lies behind gaps."""
-    import numpy as np
-    import pyarrow as pa
-
-    if chunk.null_count:
-        chunk = _filled(chunk, b"" if "binary" in str(chunk.type) else "")
-    wide = pa.types.is_large_string(chunk.type) or pa.types.is_large_binary(chunk.type)
-    _, offsets, data = chunk.buffers()
-    if data is None or not len(chunk):
-        return memoryview(b"")
-    edges = np.frombuffer(offsets, dtype=np.int64 if wide else np.int32)
-    return memoryview(data)[int(edges[chunk.offset]) : int(edges[chunk.offset + len(chunk)])]
 
 
 def _sparse(walk: Walk, matrix: Any, depth: int) -> None:
@@ -325,7 +264,46 @@ def _sparse(walk: Walk, matrix: Any, depth: int) -> None:
 
 
 def _tensor(walk: Walk, tensor: Any, depth: int) -> None:
-    _array(walk, tensor.detach().cpu().contiguous().numpy(), depth)
+    try:
+        plain = tensor.detach().cpu().resolve_conj()
+        if str(plain.layout) == "torch.strided":
+            _dense(walk, plain.resolve_neg(), depth)
+        else:
+            _sparse_tensor(walk, plain, depth)
+    except (RuntimeError, TypeError) as error:  # one that says shape and type only, say
+        raise ValueRefused(
+            f"a tensor of {tensor.dtype} on {tensor.device} has no content to compare: {str(error).splitlines()[0]}",
+            "publish it as a dense tensor in memory",
+        ) from error
+
+
+def _dense(walk: Walk, tensor: Any, depth: int) -> None:
+    import torch
+
+    if tensor.is_quantized:  # whose bytes are not all that its numbers are made of
+        raise TypeError("it is quantized")
+    try:
+        array = tensor.contiguous().numpy()
+    except TypeError:  # a type that numpy has not: bfloat16, say
+        walk.leaf("dtype", str(tensor.dtype).encode())
+        walk.leaf("shape", str(tuple(tensor.shape)).encode())
+        array = tensor.contiguous().reshape(-1).view(torch.uint8).numpy()
+    _plain_array(walk, array, depth)
+
+
+def _sparse_tensor(walk: Walk, tensor: Any, depth: int) -> None:
+    """Add a tensor that leaves zeros out: which are there, and what they are."""
+    layout = str(tensor.layout)
+    walk.leaf("format", f"{layout}{tuple(tensor.shape)}".encode())
+    if layout == "torch.sparse_coo":
+        tensor = tensor.coalesce()
+        places = [tensor.indices()]
+    elif layout in ("torch.sparse_csr", "torch.sparse_bsr"):
+        places = [tensor.crow_indices(), tensor.col_indices()]
+    else:
+        places = [tensor.ccol_indices(), tensor.row_indices()]
+    for part in (*places, tensor.values()):
+        _dense(walk, part, depth)
 
 
 def _timestamp(walk: Walk, value: Any, depth: int) -> None:
@@ -356,6 +334,7 @@ def size_of(value: Any) -> int:
 #: First part of the module and the class, parents included → what adds a value of it.
 LIBRARIES: dict[tuple[str, str], Callable[[Walk, Any, int], None]] = {
     ("numpy", "ndarray"): _array,
+    ("numpy", "MaskedArray"): _masked,
     ("numpy", "generic"): _scalar,
     ("numpy", "RandomState"): _generator,
     ("numpy", "Generator"): lambda walk, value, depth: walk.feed(value.bit_generator.state, depth),
@@ -365,7 +344,7 @@ LIBRARIES: dict[tuple[str, str], Callable[[Walk, Any, int], None]] = {
     ("pandas", "Timestamp"): _timestamp,
     ("pandas", "Timedelta"): _timestamp,
     ("pandas", "ExtensionArray"): _column,
-    ("pyarrow", "Table"): _arrow,
+    ("pyarrow", "Table"): add_table,
     ("scipy", "sparray"): _sparse,
     ("scipy", "spmatrix"): _sparse,
     ("torch", "Tensor"): _tensor,

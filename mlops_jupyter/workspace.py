@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,7 +28,6 @@ from mlops_jupyter.tracking import active, log
 from mlops_jupyter.tracking.active import ActiveRun
 from mlops_jupyter.tracking.client import Tracking
 from mlops_jupyter.tracking.context import run_tags
-from mlops_jupyter.tracking.models import LoggedModel
 from mlops_jupyter.tracking.neptune.room import Neptune
 from mlops_jupyter.tracking.runs import Runs
 from mlops_jupyter.uris import check_tracking_uri
@@ -71,6 +70,10 @@ class Status(Shown):
             said = f"{rejected['entries']} logged entries were refused by the store, the last one because: "
             blocks.append(Note(f"{said}{rejected['reason']}; they are in {rejected['folder']}", "bad"))
         return blocks
+
+
+# How long a store that was away a moment ago may take to show that it is back, in seconds.
+_MOMENT = 1.0
 
 
 class Workspace:
@@ -183,6 +186,8 @@ class Workspace:
         run = active.active_run()
         problems: list[str] = []
         self._ask(problems, self.tracking.check_reachable)
+        if not problems and not self.tracking.queue.is_well:
+            self.tracking.queue.settle(_MOMENT, insist=True, everything=False)  # it is there again, and just not known
         backlog = self.tracking.queue.backlog()
         if backlog.problem and not problems:
             problems.append(backlog.problem)
@@ -342,34 +347,6 @@ class Workspace:
             yield run
 
 
-def run(
-    name: str | None = None,
-    *,
-    experiment: str | None = None,
-    nested: bool = False,
-    params: Mapping[str, Any] | None = None,
-    tags: Mapping[str, str] | None = None,
-    autolog: bool = False,
-    system_metrics: bool = False,
-) -> Any:
-    """Open a run in the workspace of the working directory; see :meth:`Workspace.run`.
-
-    Args:
-        name: The run's name.
-        experiment: Where it goes.
-        nested: Whether it may begin inside another.
-        params: Parameters to begin with.
-        tags: Tags to begin with.
-        autolog: Whether MLflow logs what is trained.
-        system_metrics: Whether the machine is measured.
-
-    Returns:
-        A context manager that gives the run.
-    """
-    more: dict[str, Any] = {"autolog": autolog, "system_metrics": system_metrics}
-    return Workspace.open().run(name, experiment=experiment, nested=nested, params=params, tags=tags, **more)
-
-
 def _settings(experiment: str | None, tracking_uri: str | None) -> str:
     import json
 
@@ -400,34 +377,6 @@ def _same(root: Path, experiment: str | None, tracking_uri: str | None) -> None:
                 else f"{FILE} is there already, and says no [tracking] {key}",
                 f"edit {root / FILE}, or leave the option out",
             )
-
-
-def log_model(
-    model: Any, name: str = "model", register: str | None = None, *, input_example: Any = None
-) -> LoggedModel:
-    """Keep a model with the active run: signature, input example and pinned requirements included.
-
-    Args:
-        model: A fitted estimator, a PyTorch module, an MLflow ``PythonModel``, or any object with ``predict``.
-        name: Its name in the run.
-        register: Also make a version of this registered model; it is in the ledger.
-        input_example: A few rows of its input; by default looked for among the variables of ``__main__``.
-
-    Returns:
-        What was logged: ``name``, ``model_id``, ``uri``, ``format``, ``reason`` where that is no safer one, and
-        ``version`` when registered.
-
-    Raises:
-        ConflictError: No run is active.
-        ValueRefused: The object is no model or does not take the input example, or MLflow refuses the name.
-    """
-    logged = log.log_model(model, name, input_example=input_example)
-    if register is None:
-        return logged
-    run = active.require_run()
-    registry = Workspace(run.tracking.config).registry
-    version = registry.register_model(register, model_id=logged.model_id, run_id=run.run_id)
-    return replace(logged, version=version)
 
 
 #: Verb → command, of those that need no live namespace.

@@ -17,6 +17,7 @@ from typing import Any
 
 from mlops_jupyter.digest import digest_of
 from mlops_jupyter.errors import UsageError, ValueRefused
+from mlops_jupyter.files import contents
 from mlops_jupyter.tracking import mlflow_module
 from mlops_jupyter.tracking.client import Tracking
 from mlops_jupyter.tracking.patience import answers
@@ -170,7 +171,7 @@ def _expanded(path: Path, size: int) -> int:
 def _size(path: Path) -> int:
     if path.is_file():
         return path.stat().st_size
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return sum(held.path.stat().st_size for held in contents(path) if held.kind == "file")
 
 
 def is_table(path: Path) -> bool:

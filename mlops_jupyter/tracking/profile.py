@@ -1,7 +1,7 @@
 """A profile: what a person compares of data, as one JSON document beside its digest.
 
 It has ``num_rows``, ``num_elements`` and ``num_columns``, what was profiled (``data``: ``frame table array file``),
-and ``columns``, one entry each, of ``name``, ``dtype``, ``kind``, ``missing`` (null or NaN) and, by its kind:
+and ``columns``, one entry each, of ``name``, ``dtype``, ``kind``, ``missing`` (null, NaN or masked) and, by its kind:
 
 number, duration    ``distinct min max mean std``, durations in seconds; ``infinite`` where some are, which count in
                     ``distinct`` only; of whole numbers with few values also ``frequent``
@@ -201,6 +201,9 @@ def _numpy(array: Any, sample: Sample, *, aware: bool = False) -> Entry:
     """Measure an array of one dimension."""
     import numpy as np
 
+    if isinstance(array, np.ma.MaskedArray) and not array.dtype.names:
+        present = array.compressed()
+        return more_missing(_numpy(present, sample, aware=aware), array.size - present.size)
     kind = array.dtype.kind
     if kind == "b":
         return booleans(len(array), int(np.count_nonzero(array)))

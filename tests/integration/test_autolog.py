@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,10 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.tree import DecisionTreeClassifier
 
 from mlops_jupyter import Workspace
-from mlops_jupyter.tracking import active
+from mlops_jupyter.tracking import active, autolog
 from mlops_jupyter.tracking.active import ActiveRun
 from mlops_jupyter.tracking.autolog import lanes, shape, state
-from mlops_jupyter.tracking.autolog.switch import switch
+from mlops_jupyter.tracking.autolog.switch import _failing, _Placed, switch
 from mlops_jupyter.tracking.records import Run
 
 pytestmark = [
@@ -1014,6 +1015,119 @@ def test_a_run_that_no_store_has_yet_is_not_autologged(
         assert LogisticRegression().fit(X, y).score(X, y) > 0.5
         Ridge().fit(X, y)
     assert caplog.text.count("is not in the tracking store yet") == 1
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Ctrl-C while it is switched on
+
+
+def steps() -> list[tuple[Any, str, str]]:
+    """Name the calls that switching autologging on is made of, and whether to interrupt before or after them."""
+    placing = ("_put_in_place", "_filter", "_set", "_follow_imports", "_rebind", "_adopting")
+    return [
+        *((_Placed, name, "before after") for name in placing),
+        (mlflow, "autolog", "before after"),
+        (import_hooks, "register_generic_import_hook", "before after"),
+        (autologging_utils, "revert_patches", "before after"),
+        # Between these two MLflow does not know itself what it has patched.
+        (safety, "_wrap_patch", "before"),
+        (safety, "_store_patch", "after"),
+    ]
+
+
+@contextmanager
+def at_step(step: int, happening: Callable[[], None]) -> Iterator[list[int]]:
+    """Have something happen at one of the steps; gives, in a list, how many there were."""
+    taken = [0]
+
+    def take() -> None:
+        taken[0] += 1
+        if taken[0] == step:
+            happening()
+
+    def stepping(call: Callable[..., Any], when: str) -> Callable[..., Any]:
+        def stepped(*args: Any, **kwargs: Any) -> Any:
+            if "before" in when:
+                take()
+            found = call(*args, **kwargs)
+            if "after" in when:
+                take()
+            return found
+
+        return stepped
+
+    with pytest.MonkeyPatch.context() as patch:
+        for owner, name, when in steps():
+            patch.setattr(owner, name, stepping(getattr(owner, name), when))
+        yield taken
+
+
+def interrupt() -> None:
+    """Do what Python does at a Ctrl-C."""
+    raise KeyboardInterrupt
+
+
+def test_a_run_is_logged_after_another_was_interrupted_at_any_step(workspace: Workspace) -> None:
+    """Wherever switching on is interrupted, nothing of it stays in place, and the next run has everything."""
+    before, step, taken = whats_in_place(), 0, [1]
+    while step < taken[0]:
+        # Each of the first steps; farther on they are thousands of patches, one like the other.
+        step += 1 + (step > 30) * step // 3
+        with workspace.run("interrupted") as run:
+            with at_step(step, interrupt) as taken, suppress(KeyboardInterrupt):
+                autolog.begin(run)
+            if step <= taken[0]:
+                assert whats_in_place() == before, step
+                assert not lanes.is_any_open()
+        if step % 10 == 1:
+            LogisticRegression().fit(X, y)
+            with autologged(workspace, f"after {step}"):
+                LogisticRegression(C=step).fit(X, y)
+            run = the(workspace, f"after {step}")
+            assert (run.params["C"], "training_score" in run.metrics) == (str(step), True)
+    assert step > 1000
+    # MLflow makes up no run for what is trained outside.
+    assert {name.partition(" ")[0] for name in names(workspace)} == {"interrupted", "after"}
+
+
+def test_the_first_interrupt_waits_until_imports_are_whole(workspace: Workspace) -> None:
+    """What is half imported often can't be imported again: Ctrl-C comes when that is done, and a second one at once."""
+    handler, taken = signal.getsignal(signal.SIGINT), []
+
+    def twice() -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    for happening in (lambda: signal.raise_signal(signal.SIGINT), twice):
+        with workspace.run("interrupted") as run, at_step(20, happening) as count:
+            with pytest.raises(KeyboardInterrupt):
+                autolog.begin(run)
+            taken.append(count[0])
+        assert signal.getsignal(signal.SIGINT) is handler
+    assert taken[0] > 1000 > taken[1]
+    with autologged(workspace, "next"):
+        LogisticRegression(C=3).fit(X, y)
+    assert the(workspace, "next").params["C"] == "3"
+
+
+@pytest.mark.parametrize("how", ["half imported", "half patched"])
+def test_a_library_that_can_not_be_switched_on_is_told(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    """MLflow keeps it to itself when nothing of a library can be logged; that is said once."""
+    monkeypatch.setattr(_failing, "_told", set())
+    with monkeypatch.context() as patch:
+        if how == "half imported":
+            patch.setitem(sys.modules, "mlflow.sklearn", None)
+        else:
+            patch.setattr(mlflow.sklearn, "_autolog", lambda *_, **__: 1 / 0)
+        for name in ("one", "two"):
+            with autologged(workspace, name):
+                LogisticRegression().fit(X, y)
+    assert caplog.text.count("could not be switched on for sklearn") == 1
+    with autologged(workspace, "whole"):
+        LogisticRegression(C=3).fit(X, y)
+    assert the(workspace, "whole").params["C"] == "3"
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -90,3 +90,80 @@ def test_columns_of_pandas_that_numpy_has_no_type_for(one: Any, other: Any) -> N
     ours, theirs = (pd.Series(values).reset_index(drop=True) for values in (one, other))
     assert digest_of(ours) != digest_of(theirs)
     assert digest_of(ours) == digest_of(ours.copy(deep=True))
+
+
+ENCODED: dict[str, tuple[list[Any], pa.DataType]] = {
+    "text": (["a", "b"], pa.string()),
+    "large text": (["a", "b"], pa.large_string()),
+    "numbers": ([1, 2], pa.int64()),
+    "floats": ([0.0, -0.0], pa.float64()),
+    "halves": ([np.float16(1), np.float16(2)], pa.float16()),
+    "times": ([dt.datetime(2020, 1, 1), dt.datetime(2021, 1, 1)], pa.timestamp("us")),
+    "lists": ([[1], [2]], pa.list_(pa.int64())),
+}
+
+
+@pytest.mark.parametrize("kind", ENCODED)
+def test_a_dictionary_column_is_told_by_its_values(kind: str) -> None:
+    """Which values the dictionary holds besides, in which order, how often, and in which chunk, plays no part."""
+    (first, second), of = ENCODED[kind]
+
+    def column(indices: list[int | None], values: list[Any], index: Any = None) -> Any:
+        return pa.DictionaryArray.from_arrays(pa.array(indices, index or pa.int8()), pa.array(values, of))
+
+    plain = column([0, 1, None, 0], [first, second])
+    same = [
+        column([1, 0, None, 1], [second, first], pa.int64()),
+        column([1, 0, 2, 1], [second, first, None], pa.uint16()),
+        column([2, 1, None, 0], [first, second, first]),
+        column([0, 0, 1, None, 0], [first, second])[1:],
+        pa.chunked_array([plain[:2], plain[2:]]),
+        pa.chunked_array([column([0], [first]), column([0, 2, 1], [second, first, None])[:0], plain[1:]]),
+        pa.chunked_array([column([0], [first]), column([0, 2, 1], [second, first, None])]),
+    ]
+    assert {digest(each) for each in same} == {digest(plain)}
+    others = [[0, 1, None, 1], [1, 0, None, 1], [0, 1, 0, None], [0, 1, None], [None, None, None, None]]
+    found = [digest(column(each, [first, second])) for each in others]
+    assert len({digest(plain), digest(pa.array([first, second, None, first], of)), *found}) == 7
+    assert digest(column([], [])) == digest(pa.chunked_array([], plain.type)) == digest(plain[:0])
+
+
+def test_the_type_of_the_values_and_their_order_count() -> None:
+    """A dictionary of larger texts, or one whose order means something, is another; its order counts with it."""
+    plain, indices = pa.array(["a", "b"]), pa.array([0, 1], pa.int8())
+    made = [
+        pa.DictionaryArray.from_arrays(indices, plain),
+        pa.DictionaryArray.from_arrays(indices, plain.cast(pa.large_string())),
+        pa.DictionaryArray.from_arrays(indices, plain, ordered=True),
+        pa.DictionaryArray.from_arrays(pa.array([1, 0], pa.int8()), plain[::-1], ordered=True),
+        pa.DictionaryArray.from_arrays(indices, pa.array(["a", "b", "c"]), ordered=True),
+    ]
+    assert len({digest(each) for each in made}) == 5
+    assert digest(pa.chunked_array([made[2][:1], made[2][1:]])) == digest(made[2])
+
+
+def test_dictionaries_inside_of_lists_are_told_alike() -> None:
+    """Wherever a dictionary lies, the type of its indices plays no part."""
+    kinds = [pa.list_(pa.dictionary(index, pa.string())) for index in (pa.int8(), pa.int32())]
+    one, same = (pa.array([["a", "b"], None, ["a"]], kind) for kind in kinds)
+    assert digest(one) == digest(same) != digest(pa.array([["a", "b"], None, ["b"]], kinds[0]))
+
+
+def named(*fields: tuple[str, pa.DataType]) -> str:
+    """Give the digest of a table without rows."""
+    return digest_of(pa.schema(list(fields)).empty_table())
+
+
+def test_names_may_hold_anything() -> None:
+    """What reads like another column, and what is longer than Arrow shows, is a name all the same."""
+    whole = pa.int64()
+    assert named(("a: int64\nb", whole), ("c", whole)) != named(("a", whole), ("b: int64\nc", whole))
+    assert named(("x" * 200 + "a" + "x" * 200, whole)) != named(("x" * 200 + "b" + "x" * 200, whole))
+    inside = [pa.struct([("a: int64, b", whole)]), pa.struct([("a", whole), ("b", whole)])]
+    assert named(("s", inside[0])) != named(("s", inside[1]))
+    long = [pa.struct([("x" * 200 + end + "x" * 200, whole)]) for end in "ab"]
+    assert named(("s", long[0])) != named(("s", long[1]))
+    shifted = [pa.struct([("a: int64, b", whole), ("c", whole)]), pa.struct([("a", whole), ("b: int64, c", whole)])]
+    frames = [pd.DataFrame({"x": pd.array([None], dtype=pd.ArrowDtype(kind))}) for kind in shifted]
+    assert digest_of(frames[0]) != digest_of(frames[1])
+    assert named(("a", whole)) != digest_of(pa.schema([pa.field("a", whole, nullable=False)]).empty_table())

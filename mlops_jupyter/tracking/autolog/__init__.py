@@ -31,8 +31,8 @@ def begin(run: ActiveRun) -> None:
     Args:
         run: The run; it is the innermost of this thread.
     """
-    lanes.open_lane(run)
     try:
+        lanes.open_lane(run)
         switch.on()
     except BaseException:
         lanes.close_lane(run.run_id)

@@ -49,4 +49,6 @@ class Finding:
     def catch_up(self) -> None:
         """Carry out the hooks of what was imported past them."""
         while self._missed:
-            self._hooks.notify_module_loaded(importlib.import_module(self._missed.pop()))
+            name = next(iter(self._missed))
+            self._hooks.notify_module_loaded(importlib.import_module(name))
+            self._missed.discard(name)  # only now: who interrupts this wants it carried out the next time

@@ -16,6 +16,7 @@ _PROBE = "mlops_jupyter_probe"
 #: What must be there: module, path in it, and what it must be.
 _NEEDED: tuple[tuple[str, str, Any], ...] = (
     (_UTILS, "AUTOLOGGING_INTEGRATIONS", dict),
+    (_UTILS, "AUTOLOGGING_CONF_KEY_IS_GLOBALLY_CONFIGURED", str),
     (_UTILS, "_training_sessions", list),
     (_UTILS, "_autolog_conf_global_lock.acquire", Callable),
     (_UTILS, "_get_new_training_session_class", Callable),

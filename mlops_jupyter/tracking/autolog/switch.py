@@ -6,10 +6,12 @@ import concurrent.futures.thread
 import functools
 import importlib
 import logging
+import signal
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from types import FrameType
 from typing import Any
 
 from mlops_jupyter.tracking import mlflow_module
@@ -19,6 +21,8 @@ from mlops_jupyter.tracking.autolog.shape import misfit, misses, misses_of_sklea
 
 _logger = logging.getLogger("mlops_jupyter")
 _UTILS = "mlflow.utils.autologging_utils"
+_HOOKS = "mlflow.utils.import_hooks"
+_FLUENT = "mlflow.tracking.fluent"
 _DRAWS = "_log_specialized_estimator_content"
 # MLflow hooks these into the whole process by their own means: there is no telling which thread they serve.
 _NOT_BY_THREAD = ["ag2", "haystack", "litellm", "llama_index", "spark", "strands"]
@@ -35,7 +39,7 @@ class Switch:
 
     def on(self) -> None:
         """Let MLflow autolog for the runs that are open and want it."""
-        with self._lock:
+        with self._lock, _interrupted_later():
             if self._plain:
                 return
             problem = misses()
@@ -80,7 +84,8 @@ class Switch:
         configs = getattr(sys.modules.get(_UTILS), "AUTOLOGGING_INTEGRATIONS", {})
         if not _is_on(configs, "mlflow"):
             self._plain = True
-            mlflow_module().autolog(silent=True)
+            with _all_or_nothing():
+                mlflow_module().autolog(silent=True)
 
 
 switch = Switch()
@@ -98,19 +103,25 @@ class _Placed:
         self._idle = idle
         self._utils = importlib.import_module(_UTILS)
         self._safety = importlib.import_module(f"{_UTILS}.safety")
-        self._hooks = importlib.import_module("mlflow.utils.import_hooks")
+        self._hooks = importlib.import_module(_HOOKS)
         self._finding = Finding(self._hooks)
         self._undo = ExitStack()
         self._switched: dict[str, tuple[state.LaneConfig, Any]] = {}
         self._hooked: dict[str, tuple[list[Any], list[Any] | None]] = {}
         self._rebound: list[tuple[str, Any, Any]] = []
+        self._is_placed = False
+
+    def _put_in_place(self) -> None:
+        if self._is_placed:
+            return
         try:
-            self._put_in_place()
+            self._put()
         except BaseException:
             self._undo.close()
             raise
+        self._is_placed = True
 
-    def _put_in_place(self) -> None:
+    def _put(self) -> None:
         utils, safety = self._utils, self._safety
         sessions = state.Sessions(safety._AutologgingSessionManager, safety.AutologgingSession)
         self._set(safety, "_AutologgingSessionManager", sessions)
@@ -133,14 +144,18 @@ class _Placed:
         self._set(known, "log_inputs", state.noting_again(known.log_inputs))
         quiet = state.Quiet()
         for name in ("mlflow.sklearn", _UTILS):
-            logging.getLogger(name).addFilter(quiet)
-            self._undo.callback(logging.getLogger(name).removeFilter, quiet)
+            self._filter(name, quiet)
+        self._filter(_FLUENT, _failing)
+
+    def _filter(self, name: str, by: logging.Filter) -> None:
+        self._undo.callback(logging.getLogger(name).removeFilter, by)
+        logging.getLogger(name).addFilter(by)
 
     def _set(self, owner: Any, name: str, value: Any) -> None:
         """Set an attribute, and have what was there set again when we go, unless others have set it since."""
         before = vars(owner)[name]
-        setattr(owner, name, value)
         self._undo.callback(lambda: setattr(owner, name, before) if vars(owner).get(name) is value else None)
+        setattr(owner, name, value)
 
     def _follow_imports(self) -> None:
         """Do the same in those modules of MLflow that have been imported since."""
@@ -151,8 +166,8 @@ class _Placed:
         metrics = getattr(sys.modules.get("mlflow.sklearn"), "_AUTOLOGGING_METRICS_MANAGER", None)
         if metrics is not None and type(metrics).__module__ == "mlflow.sklearn" and not misses_of_sklearn():
             known = type(metrics)
-            metrics.__class__ = state.metrics_class(known, self._utils.AUTOLOGGING_INTEGRATIONS)
             self._undo.callback(setattr, metrics, "__class__", known)
+            metrics.__class__ = state.metrics_class(known, self._utils.AUTOLOGGING_INTEGRATIONS)
         drawing = sys.modules.get("mlflow.sklearn.utils")
         draw = getattr(drawing, _DRAWS, None)
         if draw is not None and not hasattr(draw, "__wrapped__"):
@@ -160,7 +175,7 @@ class _Placed:
         self._rebind()
 
     def _rebind(self, *, back: bool = False) -> None:
-        modules = [module for name, module in list(sys.modules.items()) if name.startswith("mlflow.")]
+        modules = [module for name, module in list(sys.modules.items()) if name.startswith("mlflow.") and module]
         for name, theirs, ours in self._rebound:
             old, new = (ours, theirs) if back else (theirs, ours)
             for module in modules:
@@ -172,12 +187,19 @@ class _Placed:
     def switch_on(self) -> None:
         """Have MLflow patch what is imported, and what will be; a user's own settings stay as they are."""
         configs = self._utils.AUTOLOGGING_INTEGRATIONS
+        self._put_in_place()
         self._follow_imports()
         ours = [name for name, (config, _) in self._switched.items() if configs.get(name) is config]
         # Who has switched everything on themselves has it as they want it.
         if _is_on(configs, "mlflow") or (self._switched and len(ours) == len(self._switched)):
             return
-        before = {name: list(hooks) for name, hooks in self._hooks._post_import_hooks.items()}
+        with _all_or_nothing():
+            self._switch_on_all_but(ours)
+        self._finding.catch_up()
+
+    def _switch_on_all_but(self, ours: list[str]) -> None:
+        configs, hooks = self._utils.AUTOLOGGING_INTEGRATIONS, self._hooks._post_import_hooks
+        before = {library: list(held) for library, held in hooks.items()}
 
         def call() -> None:
             stored = configs.get("mlflow")
@@ -185,21 +207,26 @@ class _Placed:
             configs["mlflow"] = stored
 
         self._adopting(call)
-        for library, hooks in list(self._hooks._post_import_hooks.items()):
-            new = [hook for hook in hooks if hook not in before.get(library, [])]
+        for library, present in list(hooks.items()):
+            new = [hook for hook in present if hook not in before.get(library, [])]
             if new:
-                kept = [hook for hook in hooks if hook not in new]
-                held = [*kept, *(self._adopting_hook(hook) for hook in new)]
-                self._hooks._post_import_hooks[library] = held
+                kept = [hook for hook in present if hook not in new]
+                held = [*kept, *(self._adopting_hook(library, hook) for hook in new)]
                 earlier = self._hooked.get(library)
                 self._hooked[library] = (held, earlier[1] if earlier else before.get(library))
-        self._finding.catch_up()
+                hooks[library] = held
 
-    def _adopting_hook(self, hook: Callable[[Any], None]) -> Callable[[Any], None]:
+    def _adopting_hook(self, library: str, hook: Callable[[Any], None]) -> Callable[[Any], None]:
         # MLflow knows its hooks by their names, and must find this one when a user has it set others.
         @functools.wraps(hook)
         def imported(module: Any) -> None:
-            self._adopting(lambda: hook(module))
+            try:
+                with _all_or_nothing():
+                    self._adopting(lambda: hook(module))
+            except BaseException:
+                # MLflow has taken the hook away, and Python does the same with the module.
+                self._hooks._post_import_hooks[library] = self._hooked[library][0]
+                raise
 
         return imported
 
@@ -214,6 +241,8 @@ class _Placed:
                     configs[name] = state.LaneConfig(name, config, self._idle)
                     earlier = self._switched.get(name)
                     self._switched[name] = (configs[name], earlier[1] if earlier else before.get(name))
+                    if not config.get(self._utils.AUTOLOGGING_CONF_KEY_IS_GLOBALLY_CONFIGURED):
+                        _failing.say(name)  # MLflow notes this last
             self._follow_imports()
 
     # Switching off
@@ -235,6 +264,92 @@ class _Placed:
                         hooks[library] = before
             self._undo.close()
             self._rebind(back=True)
+
+
+class _Failing(logging.Filter):
+    """Says what MLflow keeps to itself while it switches on silently: that a library could not be."""
+
+    _FAILED = "Exception raised while enabling autologging for "
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Look at a record, and let it pass."""
+        text = record.getMessage()
+        if text.startswith(self._FAILED):
+            self.say(text.removeprefix(self._FAILED))
+        return True
+
+    def say(self, what: str) -> None:
+        """Warn, once of each library.
+
+        Args:
+            what: The library, and why it could not be switched on where that is known.
+        """
+        if what not in self._told:
+            self._told.add(what)
+            _logger.warning(
+                "autologging could not be switched on for %s: if an import was interrupted, restart the process", what
+            )
+
+
+_failing = _Failing()
+
+
+@contextmanager
+def _interrupted_later() -> Iterator[None]:
+    """Keep the first Ctrl-C until this is done: what an interrupt leaves half imported can often not be imported again.
+
+    The second one goes through.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    kept: list[tuple[int, FrameType | None]] = []
+
+    def keep(number: int, frame: FrameType | None) -> None:
+        kept.append((number, frame))
+        if len(kept) > 1:
+            before(number, frame)
+
+    signal.signal(signal.SIGINT, keep)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGINT) is keep:
+            signal.signal(signal.SIGINT, before)
+        if len(kept) == 1:
+            before(*kept[0])
+
+
+@contextmanager
+def _all_or_nothing() -> Iterator[None]:
+    """Let MLflow switch libraries on; where that is interrupted, leave all of them as they were.
+
+    MLflow stores a library's configuration first. One that is left behind it takes for a user's own, and would never
+    switch that library on again.
+    """
+    configs = getattr(sys.modules.get(_UTILS), "AUTOLOGGING_INTEGRATIONS", {})
+    hooks = getattr(sys.modules.get(_HOOKS), "_post_import_hooks", {})
+    before, waiting = dict(configs), {library: (held, list(held)) for library, held in hooks.items()}
+    try:
+        yield
+    except BaseException:
+        revert = getattr(sys.modules.get(f"{_UTILS}.safety"), "revert_patches", None)
+        for name in [name for name, config in list(configs.items()) if config is not before.get(name)]:
+            if revert is not None:
+                revert(name)
+            configs[name] = before.get(name, {})
+        for library, present in list(hooks.items()):
+            if library not in waiting:
+                del hooks[library]
+            elif present or library not in sys.modules:  # else it was imported meanwhile, and is as good as new
+                held, content = waiting[library]
+                held[:], hooks[library] = content, held
+        raise
 
 
 def _is_on(configs: dict[str, Any], name: str) -> bool:
