@@ -16,11 +16,12 @@ from mlops_jupyter.handbook import HELP as HELP
 from mlops_jupyter.handbook import Handbook as Handbook
 from mlops_jupyter.journal import Journal
 from mlops_jupyter.logs import Logs
+from mlops_jupyter.marked_runs import MarkedRuns
 from mlops_jupyter.snapshots.variables import user_variables
-from mlops_jupyter.tracking import active, context, lineage
+from mlops_jupyter.tracking import active
 from mlops_jupyter.tracking.active import ActiveRun
 from mlops_jupyter.tracking.context import run_tags
-from mlops_jupyter.tracking.records import MARKS, SNAPSHOT, Run
+from mlops_jupyter.tracking.records import SNAPSHOT, Run
 from mlops_jupyter.tracking.versions import Versions
 from mlops_jupyter.workspace import COMMANDS as WORKSPACE_COMMANDS
 from mlops_jupyter.workspace import Workspace
@@ -91,6 +92,8 @@ class Session:
         self.journal = journal
         self.notebook = notebook
         self._spans: list[_Span] = []
+        #: The runs that have ended, compared with the notebook again when it changes.
+        self.marked_runs = MarkedRuns(journal, notebook)
         #: What writes to the active run.
         self.logs = Logs(lambda: self.workspace, namespace)
 
@@ -225,6 +228,7 @@ class Session:
                 self._keep_cells(span)
             except MlopsError as error:
                 problem = problem or error  # tried again after the next cell
+        self.marked_runs.look_again()
         self.workspace.tracking.queue.cell_ended()
         if problem is not None:
             raise problem
@@ -236,24 +240,15 @@ class Session:
             span.run.tracking.queue.cell(span.run.run_id, cell.to_json(), last=last)
             span.kept += 1
         if span.ended is not None:
-            self._mark(span.run, [cell.to_json() for cell in self.journal.since(span.begun)[: span.ended - span.begun]])
+            self.marked_runs.ended(span.run, span.begun, span.ended)
             self._spans.remove(span)
 
     def keep_cell(self, run: ActiveRun) -> None:
         """Keep the cell that was executed last as the one that made a run, and mark it if the document differs."""
-        cells = [cell.to_json() for cell in self.journal.since(len(self.journal) - 1)]
-        for cell in cells:
-            run.tracking.queue.cell(run.run_id, cell, last=True)
-        self._mark(run, cells)
-
-    def _mark(self, run: ActiveRun, cells: Sequence[Mapping[str, Any]]) -> None:
-        """Note why the document, run from top to bottom, would not do what these cells did."""
-        document = context.current.document or lineage.saved_document(self.notebook())
-        found = lineage.marks(cells, document) if document is not None else []
-        queue = run.tracking.queue
-        queue.text(run.run_id, lineage.LINEAGE, lineage.told(found, document))
-        if found:
-            queue.tag(run.run_id, MARKS, lineage.kinds(found))
+        begun = max(0, len(self.journal) - 1)
+        for cell in self.journal.since(begun):
+            run.tracking.queue.cell(run.run_id, cell.to_json(), last=True)
+        self.marked_runs.ended(run, begun, len(self.journal))
 
     @command("snapshot", needs="session")
     def snapshot(self, name: str | None = None, *, message: Annotated[str, Option("-m", metavar="MSG")] = "") -> Any:
@@ -332,6 +327,7 @@ class Session:
         before = set(user_variables(self.namespace))
         values = {prefix + name: value for name, value in loaded.values.items()}
         self.namespace.update(values)
+        self.marked_runs.bring(values)
         return Restored(
             snapshot=loaded.manifest.id,
             restored=tuple(sorted(values)),

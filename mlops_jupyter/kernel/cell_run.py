@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 from mlops_jupyter import expressions
 from mlops_jupyter.commands import Command, Option, collect, command
-from mlops_jupyter.display import Block, Grid, Message, Note, Pairs, Shown, seconds_text
+from mlops_jupyter.display import Block, Fold, Grid, Message, Note, Pairs, Shown, seconds_text, short_text
 from mlops_jupyter.errors import MlopsError, StoreError, UsageError, translate
 from mlops_jupyter.kernel.live_picture import CHART
 from mlops_jupyter.kernel.live_run import LiveRun, watch
@@ -31,6 +31,8 @@ from mlops_jupyter.tracking.values import as_scalar
 
 # A run may have hundreds of metrics, and each one's curve is read by itself.
 _MOST_READ = 24
+# So many metrics are shown beside one another; more are below one another.
+_MOST_COLUMNS = 8
 
 
 def split_words(line: str) -> list[str]:
@@ -78,13 +80,18 @@ class CellRun(Shown):
         text = f"run {self.run.name} ({self.run.run_id[:8]}) {self.status} in {seconds_text(self.seconds)}"
         text += f", {self.cells} cells" if self.cells > 1 else ""
         blocks: list[Block] = [Note(text, "good" if self.status == "FINISHED" else "bad")]
-        if self.metrics:
-            blocks.append(Grid({name: name for name in self.metrics}, [self.metrics]))
+        measured = {name: value for name, value in self.metrics.items() if name.startswith("system/")}
+        logged = {name: value for name, value in self.metrics.items() if name not in measured}
+        if len(logged) > _MOST_COLUMNS:
+            blocks.append(Pairs(logged))
+        elif logged:
+            blocks.append(Grid({name: name for name in logged}, [logged]))
         if self.params:
-            blocks.append(Pairs(self.params))
+            blocks.append(Pairs({name: short_text(value) for name, value in self.params.items()}))
         if self.waiting:
             blocks.append(Note(f"the tracking store is away; {self.waiting} logged entries wait for it, and are safe"))
-        return [*blocks, *self.curves]
+        machine = [Fold(f"{len(measured)} system metrics", [Pairs(measured)])] if measured else []
+        return [*blocks, *self.curves, *machine]
 
 
 def summary(

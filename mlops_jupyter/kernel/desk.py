@@ -171,6 +171,11 @@ class Desk:
         result.raise_error()
         return result.result
 
+    def look_again(self) -> None:
+        """Compare the runs of this session with the notebook, if it has changed; without a session there are none."""
+        if self._session is not None:
+            self._session.marked_runs.look_again()
+
     def cell_begins(self) -> None:
         """Let MLflow's own calls know of a run that was begun while the store was away, once it is back."""
         try:

@@ -63,7 +63,7 @@ class Extension:
         shell.events.register("post_run_cell", self._post_run_cell)
         shell.input_transformers_cleanup.append(rewrite)
         shell.Completer.custom_matchers.append(self._completer.matcher)
-        self._document = LiveDocument(shell)
+        self._document = LiveDocument(shell, self._look_again)
 
     def uninstall(self) -> None:
         """Take all of it away again."""
@@ -98,6 +98,11 @@ class Extension:
         self.recorder.pre_run_cell(info)
         if "desk" in vars(self):
             self.desk.cell_begins()
+        self._look_again()
+
+    def _look_again(self) -> None:
+        if "desk" in vars(self):
+            self.desk.look_again()
 
     def _post_run_cell(self, result: Any) -> None:
         self._ended(self.recorder.post_run_cell(result), result.error_before_exec or result.error_in_exec)

@@ -1,18 +1,21 @@
-"""Why a run's cells, executed from top to bottom, may not do again what they did: marks, from cells and document.
+"""Why a run's cells, executed from top to bottom, may not do again what they did: the notebook, and what marks say.
 
 A notebook is a document and a history. A run is made by the history; whoever reads the document sees something else
-when cells ran in another order, were edited after they ran, or are gone. Such a run is marked, with the reason.
+when cells ran in another order, were edited after they ran, or are gone. Such a run is marked, with the reason; which
+are, :mod:`.marks` finds out.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
+
+from mlops_jupyter.journal import CellRecord
 
 #: A run's marks, among its artifacts; of which kinds there are any, says the tag.
 LINEAGE = "mlops/lineage.json"
@@ -26,6 +29,8 @@ class DocumentCell:
 
     id: str | None
     source: str
+    #: When it is known to have stood so, in seconds since 1970, where that is later than the notebook was saved.
+    known_at: float = -math.inf
 
 
 @dataclass(frozen=True)
@@ -43,9 +48,19 @@ class Document:
     cells: tuple[DocumentCell, ...]
     saved_at: float = math.inf
 
-    def knows(self, cell: Mapping[str, Any]) -> bool:
-        """Tell whether the document is of a later time than an execution."""
-        return self.known == "live" or datetime.fromisoformat(cell["started"]).timestamp() <= self.saved_at
+    def knows(self, cell: CellRecord, place: int | None = None) -> bool:
+        """Tell whether what the document says of an execution's cell is of a later time than the execution.
+
+        Args:
+            cell: The execution.
+            place: Where its cell stands; None where it does not.
+        """
+        later = self.cells[place].known_at if place is not None else -math.inf
+        return self.known == "live" or _seconds(cell.started) <= max(self.saved_at, later)
+
+
+def _seconds(at: str) -> float:
+    return datetime.fromisoformat(at).timestamp()
 
 
 @dataclass(frozen=True)
@@ -77,10 +92,10 @@ def saved_document(notebook: Path | None) -> Document | None:
     if notebook is None or notebook.suffix != ".ipynb":
         return None
     try:
+        saved_at = notebook.stat().st_mtime  # before it is read: what is saved meanwhile is later than that
         said = json.loads(notebook.read_bytes())
         cells = [cell for cell in said["cells"] if cell["cell_type"] == "code"]
         found = [DocumentCell(cell.get("id"), _joined(cell["source"])) for cell in cells]
-        saved_at = notebook.stat().st_mtime
     except (OSError, ValueError, KeyError, TypeError):
         return None  # not saved yet, or being written by somebody: nothing is known, and that is said
     return Document("saved", tuple(found), saved_at)
@@ -90,51 +105,27 @@ def _joined(source: Any) -> str:
     return source if isinstance(source, str) else "".join(source)
 
 
-def marks(cells: Sequence[Mapping[str, Any]], document: Document) -> list[Mark]:
-    """Compare what was executed with what stands in the notebook.
+def executed_since(document: Document, cells: Iterable[CellRecord]) -> Document:
+    """Bring a saved notebook up to date with what was executed after it was saved.
 
     Args:
-        cells: The executions, in order, with ``id``, ``order``, ``source`` and ``started``.
         document: The notebook.
+        cells: Executions, in order.
 
     Returns:
-        A mark for each execution that the document does not show as it was; none where running the document from top to
-        bottom does the same.
+        The notebook, in which the cells that were executed stand as they were executed last; the same where that is no
+        news.
     """
-    places = {cell.id: place for place, cell in enumerate(document.cells) if cell.id is not None}
-    last = {cell["id"]: cell["order"] for cell in cells}
-    found: list[Mark] = []
-    furthest, furthest_order = -1, 0
+    found = list(document.cells)
+    places = {cell.id: place for place, cell in enumerate(found) if cell.id is not None}
     for cell in cells:
-        place = _place(cell, document, places)
-        if place is None:
-            if document.knows(cell):
-                reason = f"the cell executed as [{cell['order']}] is no longer in the notebook"
-                found.append(Mark(cell["id"], cell["order"], "deleted", reason))
+        place = places.get(cell.id) if cell.id is not None else None
+        if place is None or cell.source == found[place].source:
             continue
-        if place <= furthest:
-            again = "was executed again" if place == furthest else "stands above it"
-            reason = f"[{cell['order']}] came after [{furthest_order}], and {again}"
-            found.append(Mark(cell["id"], cell["order"], "out of order", reason))
-        else:
-            furthest, furthest_order = place, cell["order"]
-        is_last = last[cell["id"]] == cell["order"] and document.knows(cell)
-        if is_last and not _same(document.cells[place].source, cell["source"]):
-            reason = f"the cell executed as [{cell['order']}] was edited after it ran"
-            found.append(Mark(cell["id"], cell["order"], "edited", reason))
-    return found
-
-
-def _place(cell: Mapping[str, Any], document: Document, places: Mapping[str, int]) -> int | None:
-    if cell["id"] is not None:
-        return places.get(cell["id"])
-    # Front ends that give no ids: the text is all there is to go by.
-    same = (place for place, known in enumerate(document.cells) if _same(known.source, cell["source"]))
-    return next(same, None)
-
-
-def _same(one: str, other: str) -> bool:
-    return one.rstrip() == other.rstrip()
+        at = _seconds(cell.started)
+        if at > max(document.saved_at, found[place].known_at):
+            found[place] = DocumentCell(cell.id, cell.source, at)
+    return document if found == list(document.cells) else replace(document, cells=tuple(found))
 
 
 def told(found: Sequence[Mark], document: Document | None) -> str:

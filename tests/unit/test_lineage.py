@@ -7,22 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from histories import document, executed, marks
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_jupyter.tracking.lineage import Document, DocumentCell, kinds, marks, saved_document, told
-
-
-def executed(*cells: tuple[str | None, str]) -> list[dict[str, Any]]:
-    """Give the records of executions in order."""
-    at = "2026-01-01T00:00:00.000+00:00"
-    return [{"id": id, "order": order, "source": source, "started": at} for order, (id, source) in enumerate(cells, 1)]
-
-
-def document(*cells: tuple[str | None, str]) -> Document:
-    """Give a notebook as it stands."""
-    return Document("live", tuple(DocumentCell(*cell) for cell in cells))
-
+from mlops_jupyter.tracking.lineage import (
+    Document,
+    DocumentCell,
+    executed_since,
+    kinds,
+    saved_document,
+    told,
+)
 
 A, B, C = ("a", "x = 1"), ("b", "y = x"), ("c", "z = y")
 
@@ -43,6 +39,12 @@ A, B, C = ("a", "x = 1"), ("b", "y = x"), ("c", "z = y")
         ((B, ("a", "x = 0")), (A, B), ["out of order", "edited"]),
         (((None, "x = 1"), (None, "y = x")), (A, B), []),
         (((None, "gone"),), (A, B), ["deleted"]),
+        (((None, "n"), (None, "n")), ((None, "n"), (None, "n")), []),
+        ((A, B), ((None, "x = 1"), (None, "y = x")), []),
+        ((A, B), ((None, "x = 2"), (None, "y = x")), ["deleted"]),
+        ((A, (None, "by code in a cell")), (A,), []),
+        ((("vscode-notebook-cell:/n.ipynb#W0", "x = 1"),), (A, B), []),
+        ((("vscode-notebook-cell:/n.ipynb#W0", "x = 2"),), (A, B), ["deleted"]),
     ],
 )
 def test_marks_tell_where_document_and_history_part(ran: Any, stands: Any, expected: list[str]) -> None:
@@ -50,9 +52,9 @@ def test_marks_tell_where_document_and_history_part(ran: Any, stands: Any, expec
     assert [mark.kind for mark in marks(executed(*ran), document(*stands))] == expected
 
 
-@given(st.lists(st.text(max_size=3), max_size=8), st.data())
-def test_a_document_run_from_top_to_bottom_has_no_marks(sources: list[str], data: st.DataObject) -> None:
-    """Cells left out do not matter: what was executed stands there in the order in which it was."""
+@given(st.lists(st.text("\n %!?#(", max_size=3), max_size=8), st.data())
+def test_cells_left_out_do_not_matter(sources: list[str], data: st.DataObject) -> None:
+    """As long as they write nothing that is read: what was executed stands there in the order in which it was."""
     cells = [(str(place), source) for place, source in enumerate(sources)]
     ran = [cell for cell in cells if data.draw(st.booleans())]
     assert marks(executed(*ran), document(*cells)) == []
@@ -65,6 +67,18 @@ def test_a_notebook_that_was_saved_before_a_cell_ran_says_nothing_of_it() -> Non
     for saved_at, expected in ((moment - 1, []), (moment + 1, ["edited", "deleted"])):
         stands = Document("saved", document(A, B).cells, saved_at)
         assert [mark.kind for mark in marks(ran, stands)] == expected
+
+
+def test_a_saved_notebook_knows_what_was_executed_since() -> None:
+    """A cell stands as it was executed last; one that was saved later stands as it was saved."""
+    early, late = 1767225600.0 - 1, 1767225600.0 + 1  # around the executions' time
+    ran = executed(A, ("a", "x = 2"), ("gone", "y"), (None, "x = 3"))
+    stands = executed_since(Document("saved", document(A, B).cells, early), ran)
+    assert [cell.source for cell in stands.cells] == ["x = 2", "y = x"]
+    assert [mark.kind for mark in marks(ran[:1], stands)] == ["edited"]
+    assert marks(ran[1:2], stands) == []
+    for saved in (Document("saved", document(A, B).cells, late), stands):
+        assert executed_since(saved, ran) is saved
 
 
 def test_a_mark_says_why() -> None:
