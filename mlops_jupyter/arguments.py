@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import difflib
 import functools
+import itertools
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from mlops_jupyter.coercion import COERCE
-from mlops_jupyter.commands import Command, Parameter
+from mlops_jupyter.commands import Command, Parameter, metavar
 from mlops_jupyter.errors import NotFoundError, UsageError
 
 
@@ -83,7 +85,7 @@ def parse_words(command: Command, words: Sequence[str], base: Path | None = None
         said = error.message if isinstance(error, UsageError) else str(error)
         extra = said.removeprefix("unrecognized arguments: ")
         if extra != said:
-            named = next((f"did you mean --name {extra}? " for p in command.parameters if "--name" in p.flags), "")
+            named = _meant_by(command, words, extra)
             raise UsageError(
                 f"{command.verb}: nothing is expected where {extra!r} stands", f"{named}usage: {command.usage()}"
             ) from None
@@ -91,6 +93,17 @@ def parse_words(command: Command, words: Sequence[str], base: Path | None = None
     # A default of argparse can't be told from a word that was typed, so it has none: None means "not given".
     present = {name: value for name, value in given.items() if value not in (None, [])}
     return _complete(command, present, base)
+
+
+def _meant_by(command: Command, words: Sequence[str], extra: str) -> str:
+    """Say what a word too many may have been meant for."""
+    before = words[list(words).index(extra) - 1] if extra in words else ""
+    texts = [flag for parameter in command.parameters if parameter.kind is str for flag in parameter.flags]
+    flag = next((known for known in texts if known in words), "")
+    if flag and before == words[list(words).index(flag) + 1]:
+        return f'did you mean {flag} "{before} {extra}"? '
+    is_word = not extra.startswith("-") and " " not in extra
+    return f"did you mean --name {extra}? " if is_word and "--name" in texts and "--name" not in words else ""
 
 
 @functools.lru_cache(maxsize=256)
@@ -104,9 +117,12 @@ def _parser(command: Command, thread: int) -> argparse.ArgumentParser:
 
 def _unknown_option(command: Command, words: Sequence[str]) -> UsageError | None:
     known = [flag for parameter in command.parameters for flag in parameter.flags]
+    # What follows an option is its value, whatever it looks like.
+    given = {value for flag, value in itertools.pairwise(words) if flag in known}
     for word in words:
         option = word.partition("=")[0]
-        if word.startswith("--") and option not in known:
+        is_option = word.startswith("--") or re.fullmatch(r"-[A-Za-z]", word)
+        if is_option and option not in known and word not in given:
             near = difflib.get_close_matches(option, known, 1)
             meant = f"did you mean {near[0]}? " if near else ""
             return UsageError(f"{command.verb}: there is no option {option}", f"{meant}usage: {command.usage()}")
@@ -190,4 +206,4 @@ def coerce(command: Command, parameter: Parameter, value: Any, base: Path | None
 
 
 def _label(parameter: Parameter) -> str:
-    return parameter.name.upper() if parameter.positional else "/".join(parameter.flags)
+    return metavar(parameter) if parameter.positional else "/".join(parameter.flags)

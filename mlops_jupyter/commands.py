@@ -245,7 +245,8 @@ def parse_docstring(text: str) -> Docstring:
     )
 
 
-def _metavar(parameter: Parameter) -> str:
+def metavar(parameter: Parameter) -> str:
+    """Give the word that stands for an argument's value in a usage line."""
     if parameter.metavar:
         return parameter.metavar
     if parameter.choices:
@@ -256,9 +257,8 @@ def _metavar(parameter: Parameter) -> str:
 def _usage_of(parameter: Parameter) -> str:
     many = "…" if parameter.kind in (list, dict) else ""
     if parameter.positional:
-        word = "|".join(parameter.choices) if parameter.choices else parameter.name.upper()
-        text = f"{word}{many}"
+        text = f"{metavar(parameter)}{many}"
         return text if parameter.required else f"[{text}]"
     flag = parameter.flags[0]
-    text = flag if parameter.kind is bool else f"{flag} {_metavar(parameter)}"
+    text = flag if parameter.kind is bool else f"{flag} {metavar(parameter)}"
     return (text if parameter.required else f"[{text}]") + many

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mlops_jupyter.wording import bytes_text as bytes_text
 from mlops_jupyter.wording import safe_text as safe_text
 from mlops_jupyter.wording import seconds_text as seconds_text
+from mlops_jupyter.wording import short_text as short_text
 from mlops_jupyter.wording import show_value as show_value
 from mlops_jupyter.wording import time_text as time_text
 

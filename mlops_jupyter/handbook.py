@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from mlops_jupyter.arguments import find
-from mlops_jupyter.commands import Command, Completes, collect, command
+from mlops_jupyter.commands import Command, Completes, collect, command, metavar
 from mlops_jupyter.display import Block, Code, Shown
 from mlops_jupyter.errors import MlopsError, NotFoundError
 
@@ -73,7 +73,7 @@ class Handbook:
         below = [name for name in self._commands if name.startswith(" ".join(words) + " ")]
         if below and " ".join(words) not in self._commands:
             group = {name: self._commands[name] for name in below}
-            return Guide(" ".join(words), overview(group, self._prefix), tuple(below))
+            return Guide(" ".join(words), usages(group, self._prefix), tuple(below))
         found, rest = find(self._commands, words)
         if rest:
             raise NotFoundError(f"there is no verb {' '.join(words)!r}", f"`help {found.verb}` shows its use")
@@ -119,7 +119,7 @@ def describe(command: Command, prefix: str) -> str:
         lines += ["", command.description]
     if command.parameters:
         lines.append("")
-        labels = [", ".join(p.flags) or p.name.upper() for p in command.parameters]
+        labels = [", ".join(p.flags) or metavar(p) for p in command.parameters]
         width = max(map(len, labels))
         for label, parameter in zip(labels, command.parameters, strict=True):
             lines.append(f"  {label:<{width}}  {parameter.help}".rstrip())
@@ -127,6 +127,20 @@ def describe(command: Command, prefix: str) -> str:
         shown = re.sub(r"^(%*)mlops\b", lambda m: m[0] if m[1] == "%%" else prefix, command.example, flags=re.M)
         lines += ["", "Example:", *(f"  {line}" for line in shown.splitlines())]
     return "\n".join(lines)
+
+
+def usages(commands: Mapping[str, Command], prefix: str) -> str:
+    """Give the usage lines of a few commands that belong together as plain text.
+
+    Args:
+        commands: Verb → command.
+        prefix: What is typed before the verb in this door.
+
+    Returns:
+        Two lines a command, and how to learn more.
+    """
+    lines = [f"{prefix} {command.usage()}\n    {command.summary}" for command in commands.values()]
+    return "\n".join([*lines, "", f"{prefix} help VERB shows one verb's use, with an example."])
 
 
 def overview(commands: Mapping[str, Command], prefix: str) -> str:

@@ -9,13 +9,14 @@ from typing import Annotated, Any, Literal
 
 from mlops_jupyter import expressions
 from mlops_jupyter.commands import Completes, Option, command
-from mlops_jupyter.display import Message, show_value
+from mlops_jupyter.display import Message, short_text, show_value
 from mlops_jupyter.errors import UsageError, ValueRefused
 from mlops_jupyter.tracking import active, log
-from mlops_jupyter.tracking.values import as_metric, as_scalar, as_text
+from mlops_jupyter.tracking.values import as_metric, as_scalar, as_step, as_text
 from mlops_jupyter.workspace import Workspace
 
 Role = Literal["train", "test", "holdout"]
+Pairs = Annotated[list[str], Option(metavar="NAME=EXPR")]
 
 
 class Logs:
@@ -31,7 +32,7 @@ class Logs:
         self._namespace = namespace
 
     @command("log param", needs="session")
-    def log_param(self, pairs: Annotated[list[str], Option(metavar="NAME=EXPR")]) -> Message:
+    def log_param(self, pairs: Pairs) -> Message:
         """Write parameters to the active run; a bare word that is no variable is text.
 
         Args:
@@ -55,12 +56,12 @@ class Logs:
         return self._log({name: values[name] for name in (*taken, *values)}, log.log_param)
 
     @command("log metric", needs="session")
-    def log_metric(self, pairs: list[str], *, step: Annotated[int | None, Option(metavar="N")] = None) -> Message:
+    def log_metric(self, pairs: Pairs, *, step: Annotated[str | None, Option(metavar="N")] = None) -> Message:
         """Write numbers of metrics to the active run.
 
         Args:
             pairs: NAME=EXPR, where EXPR is Python evaluated in the notebook.
-            step: The step that they belong to.
+            step: The step that they belong to: a whole number, or Python evaluated like the values.
 
         Returns:
             Names and values.
@@ -72,14 +73,16 @@ class Logs:
         Example:
             %mlops log metric loss=loss.item() "acc=score(y, p)" --step 3
         """
+        values = self._evaluated(pairs, words=False, check=as_metric)
+        place = None if step is None else as_step("step", self._evaluate("--step", step, words=False))
 
         def write(name: str, value: Any) -> None:
-            log.log_metric(name, value, step)
+            log.log_metric(name, value, place)
 
-        return self._log(self._evaluated(pairs, words=False, check=as_metric), write)
+        return self._log(values, write)
 
     @command("log tag", needs="session")
-    def log_tag(self, pairs: list[str]) -> Message:
+    def log_tag(self, pairs: Pairs) -> Message:
         """Write tags to the active run; a bare word that is no variable is text.
 
         Args:
@@ -108,14 +111,17 @@ class Logs:
             name, expression = expressions.split(pair)
             if name in values:
                 raise UsageError(f"{name!r} is given twice", "say each name once; a series takes one line a --step")
-            values[name] = expressions.evaluate(name, expression, self._namespace, words=words)
+            values[name] = self._evaluate(name, expression, words=words)
         return {name: check(name, value) for name, value in values.items()}
+
+    def _evaluate(self, name: str, expression: str, *, words: bool) -> Any:
+        return expressions.evaluate(name, expression, self._namespace, words=words)
 
     def _log(self, values: Mapping[str, Any], write: Callable[[str, Any], None]) -> Message:
         for name, value in values.items():
             write(name, value)
         said = (
-            f"{name} = {value if isinstance(value, str | None) else show_value(value)}"
+            f"{name} = {short_text(str(value)) if isinstance(value, str | None) else show_value(value)}"
             for name, value in values.items()
         )
         return Message(", ".join(said), values)
@@ -136,11 +142,12 @@ class Logs:
             register: Also make a version of this registered model.
 
         Returns:
-            The model's name, id, format, why that is no safer one, and version.
+            The model's name, id, format, why that is no safer one, and version; no id while the store is away.
 
         Raises:
             ConflictError: No run is active.
             ValueRefused: The variable holds no model.
+            StoreError: The store is away: the model is kept, and can be registered when it is back.
 
         Example:
             %mlops log model clf --register churn
@@ -150,8 +157,11 @@ class Logs:
         data: dict[str, Any] = {"name": name, "model_id": logged.model_id, "format": logged.format}
         data["reason"] = logged.reason
         text = f"{var} is kept as {name} ({logged.format}{f': {logged.reason}' if logged.reason else ''})"
+        if not logged.model_id:
+            text += ": kept here; goes to the store when it answers"
         if register is not None:
             run = active.require_run()
+            logged.require_stored(register, run.run_id)
             version = self._workspace().registry.register_model(register, model_id=logged.model_id, run_id=run.run_id)
             data |= {"model": register, "version": version}
             text += f", registered as {register}/{version}"
@@ -168,8 +178,8 @@ class Logs:
         """Note which data the active run reads, with a digest over all of its content.
 
         Args:
-            var: The variable that holds it.
-            name: Its name; the variable's when left out.
+            var: The variable that holds it, or the path of a file or folder.
+            name: Its name; the variable's, or the file's, when left out.
             role: train, test or holdout.
 
         Returns:
@@ -177,20 +187,25 @@ class Logs:
 
         Raises:
             ConflictError: No run is active.
+            NotFoundError: There is neither such a variable nor such a file.
             ValueRefused: The variable holds no data.
 
         Example:
             %mlops log data X_train --role train
         """
-        digest = log.log_data(expressions.variable(var, self._namespace), name or var, role)
-        return Message(f"{name or var} is {digest[:12]}…", {"name": name or var, "digest": digest, "role": role})
+        path = _path_of(var) if var not in self._namespace else None
+        data = path or expressions.variable(var, self._namespace)
+        said = name or (path.name if path else var)
+        digest = log.log_data(data, said, role)
+        return Message(f"{said} is {digest[:12]}…", {"name": said, "digest": digest, "role": role})
 
     @command("log figure", needs="session")
-    def log_figure(self, var: str) -> Message:
-        """Keep a matplotlib or plotly figure with the active run.
+    def log_figure(self, var: str, *, name: Annotated[str | None, Option(metavar="N")] = None) -> Message:
+        """Keep a matplotlib or plotly figure with the active run, in the place of one of that name.
 
         Args:
             var: The variable that holds it.
+            name: Its name among the run's artifacts; the variable's when left out.
 
         Returns:
             The artifact's name.
@@ -200,14 +215,16 @@ class Logs:
             ValueRefused: The variable holds no figure.
 
         Example:
-            %mlops log figure fig
+            %mlops log figure fig --name epoch-3
         """
         figure = expressions.variable(var, self._namespace)
         figure = getattr(figure, "figure", figure)
         library = type(figure).__module__.partition(".")[0]
         if library not in ("matplotlib", "plotly"):
             raise ValueRefused(f"{var} is a {type(figure).__name__}, no figure", "give a matplotlib or plotly figure")
-        artifact = f"{var}.png" if library == "matplotlib" else f"{var}.html"
+        artifact = f"{name or var}.png" if library == "matplotlib" else f"{name or var}.html"
+        if PurePosixPath(artifact).name != artifact:
+            raise UsageError(f"{name!r} is no name for a figure", "leave out slashes: --name epoch-3")
         log.log_figure(figure, artifact)
         return Message(f"{var} is kept as {artifact}", {"artifact": artifact})
 
@@ -232,7 +249,7 @@ class Logs:
         return Message(f"{path.name} is kept", {"artifact": path.name})
 
     @command("log text", needs="session")
-    def log_text(self, pairs: list[str]) -> Message:
+    def log_text(self, pairs: Pairs) -> Message:
         """Keep texts as files with the active run.
 
         Args:
@@ -253,11 +270,21 @@ class Logs:
         def check(name: str, value: Any) -> str:
             if not isinstance(value, str):
                 raise ValueRefused(f"{name} is a {type(value).__name__}, no text", f"write {name}=str(…)")
-            if not PurePosixPath(name).name or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            path = PurePosixPath(as_text("the name", name))
+            if not path.name or path.is_absolute() or ".." in path.parts or not name.isprintable():
                 raise UsageError(f"{name!r} is no name for a file of the run", "write report.txt, or notes/report.txt")
             return as_text(name, value)
 
-        def write(name: str, value: Any) -> None:
-            run.tracking.put_text(run.run_id, value, name)
+        texts = self._evaluated(pairs, words=True, check=check)
+        for name, text in texts.items():
+            run.tracking.put_text(run.run_id, text, name)
+        return Message(", ".join(f"{name} is kept" for name in texts), {"artifacts": list(texts)})
 
-        return self._log(self._evaluated(pairs, words=True, check=check), write)
+
+def _path_of(word: str) -> Path | None:
+    """Give the file or folder that a word names, if there is any."""
+    try:
+        path = Path(word).expanduser().resolve()
+        return path if path.exists() else None
+    except (OSError, RuntimeError, ValueError):  # no name of a file, no such home
+        return None

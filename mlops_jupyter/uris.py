@@ -95,3 +95,42 @@ def absolute_store(url: str | None, root: Path) -> str | None:
     """
     # A plain path is the workspace's, wherever a kernel's working directory is.
     return str(root / Path(url).expanduser()) if url and "://" not in url else url
+
+
+# What a query calls a thing that nobody else may know.
+_SECRET = re.compile(r"(?i)([?&;][^=&;\s]*(?:pass|pwd|secret|token|key|sig|credential|auth)[^=&;\s]*=)[^&;\s'\"]*")
+_QUERY = re.compile(r"\?(?=[\w.-]+=)")
+
+
+def shown_uri(uri: str) -> str:
+    """Give a URI as people may see it: without a password, a token or a key.
+
+    A password that was not escaped may hold any character; what stands before the last ``@`` is no address.
+
+    Args:
+        uri: The URI, alone.
+    """
+    before, mark, rest = uri.partition("://")
+    if not mark:
+        return _SECRET.sub(r"\1***", uri)
+    if before.startswith("sqlite"):
+        return uri  # a file
+    place, query = _QUERY.split(rest, maxsplit=1) if _QUERY.search(rest) else (rest, None)
+    account, at, address = place.rpartition("@")
+    if at:
+        user, colon, _ = account.partition(":")
+        # A server takes a token for a user; a database's user alone is no secret.
+        known = f"{user}:***" if colon else "***" if before.startswith("http") else user
+        place = f"{known}@{address}"
+    return f"{before}://{place}" + ("" if query is None else _SECRET.sub(r"\1***", f"?{query}"))
+
+
+def hide_secrets(text: str) -> str:
+    """Take passwords and tokens out of the URIs in a text, as far as one can tell where these end.
+
+    Args:
+        text: What somebody else has written.
+    """
+    # Up to the last @ of what may be an address: a password may hold any character, slashes too. A port is none.
+    text = re.sub(r"(://[^\s:/@?#]*):(?!\d+(?:[/?#\s]|$))[^\s'\"]*@", r"\1:***@", text)
+    return _SECRET.sub(r"\1***", text)

@@ -28,6 +28,11 @@ def show_value(value: Any) -> str:
     return str(value)
 
 
+def short_text(text: str, most: int = 200) -> str:
+    """Give a text in a line's length, with how long it is where that is not all of it."""
+    return text if len(text) <= most else f"{text[:most]}… ({len(text)} characters)"
+
+
 def time_text(moment: str | None) -> str:
     """Give a time, which records have in UTC, as people here read it; what is no time as it is."""
     try:

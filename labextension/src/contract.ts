@@ -13,7 +13,7 @@ export interface ICommands {
   'log artifact': { path: string };
   'log data': { var: string; name?: string; role?: 'train' | 'test' | 'holdout' };
   'log figure': { var: string };
-  'log metric': { pairs: string[]; step?: number };
+  'log metric': { pairs: string[]; step?: string };
   'log model': { var: string; name?: string; register?: string };
   'log param': { pairs: string[] };
   'log tag': { pairs: string[] };

@@ -183,12 +183,13 @@ class Versions:
                 missing = error
                 continue
             items = data_of(self._tracking, run)
-            found = [item for item in items if item.name == ref[colon + 1 :]]
+            part = ref[colon + 1 :]
+            found = [item for item in items if item.name == part] or [item for item in items if item.role == part]
             if found:
                 return _only(ref, found)
             names = ", ".join(sorted({item.name for item in items})[:8])
             missing = NotFoundError(
-                f"run {run.name!r} has no data named {ref[colon + 1 :]!r}",
+                f"run {run.name!r} has no data named {part!r}",
                 f"it has: {names}" if names else "it has none: `log data VAR` notes what a run reads",
             )
         if missing is not None and not is_table(Path(ref)):

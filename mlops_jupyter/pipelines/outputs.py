@@ -206,6 +206,8 @@ def _logged(name: str, value: Any) -> dict[str, Any] | None:
         from mlops_jupyter.tracking import log
 
         logged = log.find_logged(value) or log.log_model(value, name=name)
+        if not logged.model_id:
+            return {"id": None, "error": "the tracking store is away; the model goes there when it answers"}
         return {"id": logged.model_id, "uri": logged.uri, "name": logged.name}
     except Exception as error:
         # The value is kept all the same; only registering it will need MLflow's model, and will say why not.

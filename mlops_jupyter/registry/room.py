@@ -93,7 +93,10 @@ class Registry:
 
         Raises:
             ValueRefused: MLflow allows no such name.
+            ConflictError: The store has not created the run yet.
         """
+        # A run that began while the store was away goes by another id there.
+        run_id = self._tracking.store_id(run_id)
         with self._ledger.writing() as ledger:
             version = self._versions.create(name, model_id=model_id, run_id=run_id)
             noted = {e.data["version"] for e in ledger.events(name) if e.kind == "model.registered"}

@@ -12,6 +12,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +20,7 @@ from mlops_jupyter import config
 from mlops_jupyter.errors import ConflictError, translate
 from mlops_jupyter.store import make_state
 from mlops_jupyter.tracking import fluent, mlflow_module
-from mlops_jupyter.tracking.client import RUN_VARIABLE, Status, Tracking
+from mlops_jupyter.tracking.client import RUN_VARIABLE, Status, Tracking, used_here
 from mlops_jupyter.tracking.patience import answers
 from mlops_jupyter.tracking.queue.local_ids import Refused
 
@@ -52,6 +53,8 @@ class _Open:
     def __init__(self) -> None:
         self._local = threading.local()
         self.process: list[ActiveRun] = []
+        # The runs that are open, of all threads, by their ids: which one the same task had opened before.
+        self._outer: dict[str, ActiveRun | None] = {}
         #: Whether they were opened by the process that this one was forked off; MLflow's own stack is empty then.
         self.is_inherited = False
 
@@ -60,6 +63,29 @@ class _Open:
         self.process = list(self.here or self.process)
         self._local = threading.local()
         self.is_inherited = bool(self.process)
+
+    def began(self, run: ActiveRun) -> None:
+        """Note a run of this thread, and of this asynchronous task: tasks share a thread, and not their runs."""
+        self.here.append(run)
+        self._outer[run.run_id] = _task_run.get()
+        _task_run.set(run)
+
+    def ended(self, run: ActiveRun) -> None:
+        """Note that a run has ended, wherever it stands among those that are open."""
+        stack = self.here if run in self.here else self.process
+        stack.remove(run)
+        outer = self._outer.pop(run.run_id, None)
+        if _task_run.get() == run:
+            _task_run.set(outer)
+
+    def of_task(self) -> ActiveRun | None:
+        """Give the innermost run that this task, or the one that it was begun by, has opened and that is open."""
+        run = _task_run.get()
+        return run if run is not None and run.run_id in self._outer else None
+
+    def has(self, run: ActiveRun) -> bool:
+        """Tell whether a run is open, in this thread or as the process's."""
+        return run in self.here or run in self.process
 
     @property
     def here(self) -> list[ActiveRun]:
@@ -72,6 +98,7 @@ class _Open:
 
 
 _logger = logging.getLogger("mlops_jupyter")
+_task_run: ContextVar[ActiveRun | None] = ContextVar("mlops_jupyter_run", default=None)
 _open = _Open()
 # Runs that were opened elsewhere, by their ids: the step's, and those of plain MLflow.
 _others: dict[str, ActiveRun] = {}
@@ -94,19 +121,21 @@ def active_run() -> ActiveRun | None:
     """Give the run that a call from here would write to, or None; asking changes nothing.
 
     Returns:
-        The innermost run that is open in this thread, whoever opened it; else the process's; else the run that the
-        orchestrator of a pipeline began for this process.
+        The innermost run that is open in this task or thread, whoever opened it; else the process's; else the run that
+        the orchestrator of a pipeline began for this process.
     """
-    here = _open.here
+    here, of_task = _open.here, _open.of_task()
     if here and here[-1].run_id in _unknown_to_mlflow:
-        return here[-1]
+        return of_task or here[-1]
     present = fluent.top()
     if present is not None:
         run_id = present.info.run_id
         for run in reversed(here):
             if _is(run, run_id):
-                return run
+                return of_task or run
         return _opened_elsewhere(run_id, present.info.run_name)
+    if of_task is not None:
+        return of_task
     if _open.process and (here is not _open.process or _open.is_inherited):
         return _open.process[-1]
     return _step_run()
@@ -121,8 +150,13 @@ def _is(run: ActiveRun, run_id: str) -> bool:
 
 def _opened_elsewhere(run_id: str, name: str) -> ActiveRun:
     if run_id not in _others:
-        settings = config.load(tracking_uri=mlflow_module().get_tracking_uri())
-        _others[run_id] = ActiveRun(run_id, name, Tracking(settings, lambda: make_state(settings.state)))
+        uri = mlflow_module().get_tracking_uri()
+        # Not by the working directory, which may have changed: a run inside of ours belongs to the same workspace.
+        tracking = used_here(uri)
+        if tracking is None:
+            settings = config.load(tracking_uri=uri)
+            tracking = Tracking(settings, lambda: make_state(settings.state))
+        _others[run_id] = ActiveRun(run_id, name, tracking)
     return _others[run_id]
 
 
@@ -171,7 +205,7 @@ def begin(
         tracking: The store.
         name: The run's name; one is made up when None.
         experiment: Where it goes; the workspace's own when None.
-        nested: Whether it may begin inside another, as its child.
+        nested: Whether it may begin inside another, as its child: this thread's, or the process's where that has none.
         tags: Tags to begin with.
         autolog: Whether MLflow logs what is trained, by this thread and by those that it starts, until the run ends.
         system_metrics: Whether processor, memory, disk, network and GPU are measured until it ends.
@@ -184,11 +218,12 @@ def begin(
         StoreError: The store can't be opened; a server that is away can, later.
     """
     tracking.use_here()
-    around = _around(tracking)
+    around = _around(tracking, nested)
     if around is not None and not nested:
+        how = "%mlops end" if _open.has(around) else "mlflow.end_run()"
         raise ConflictError(
             f"run {around.name!r} is active already",
-            "add --nested (nested=True in Python) to make a child of it, or end it with %mlops end",
+            f"add --nested (nested=True in Python) to make a child of it, or end it with {how}",
         )
     name = name or fluent.made_up_name()
     parent = around.run_id if around is not None else None
@@ -205,7 +240,7 @@ def begin(
             name,
             run_id[:8],
         )
-    _open.here.append(run)
+    _open.began(run)
     if autolog or system_metrics:
         _record_more(run, autolog, system_metrics)
     return run
@@ -221,17 +256,21 @@ def _record_more(run: ActiveRun, autolog: bool, system_metrics: bool) -> None:
         if autolog:
             recording.begin(run)
     except BaseException as error:
-        fail(error)
+        fail(error, run)
         raise
 
 
-def _around(tracking: Tracking) -> ActiveRun | None:
-    """Give the run that one that begins here would be inside of; another thread's is none."""
-    here = _open.here
+def _around(tracking: Tracking, nested: bool) -> ActiveRun | None:
+    """Give the run that one that begins here would be inside of; another thread's is none, unless it is asked for."""
+    here, of_task = _open.here, _open.of_task()
+    if of_task is not None and of_task in here:
+        return of_task
     if here and here[-1].run_id in _unknown_to_mlflow:
         return here[-1]
     present = fluent.top()
-    return ActiveRun(present.info.run_id, present.info.run_name, tracking) if present is not None else _step_run()
+    if present is not None:
+        return ActiveRun(present.info.run_id, present.info.run_name, tracking)
+    return _open.process[-1] if nested and _open.process else _step_run()
 
 
 def tell_mlflow() -> None:
@@ -246,11 +285,12 @@ def tell_mlflow() -> None:
 
 
 @answers
-def end(status: Status = "FINISHED") -> ActiveRun:
-    """Close the run that was opened last in this thread; waited for where the store is well.
+def end(status: Status = "FINISHED", run: ActiveRun | None = None) -> ActiveRun:
+    """Close a run; waited for where the store is well.
 
     Args:
         status: How it ended.
+        run: Which; the one that was opened last in this thread when None.
 
     Returns:
         The run.
@@ -259,33 +299,41 @@ def end(status: Status = "FINISHED") -> ActiveRun:
         ConflictError: None is open.
         StoreError: The disk is full, or the store was deleted; in this process the run is closed all the same.
     """
-    if not _open.here:
+    closed = _last(run)
+    if closed is None:
         raise ConflictError("no run is active", "%mlops start opens one")
-    finish = _before_end.pop(_open.here[-1].run_id, None)
+    finish = _before_end.pop(closed.run_id, None)
     try:
         if finish is not None:
             finish()
     finally:
-        closed = _close(status)
+        _close(closed, status)
     return closed
 
 
-def _close(status: Status) -> ActiveRun:
-    closed = _open.here.pop()
+def _last(run: ActiveRun | None) -> ActiveRun | None:
+    """Give the run that is to be closed: the one that was named, if it is open, or the last one of this thread."""
+    if run is not None:
+        return run if _open.has(run) else None
+    return _open.here[-1] if _open.here else None
+
+
+def _close(closed: ActiveRun, status: Status) -> None:
+    _open.ended(closed)
     _unknown_to_mlflow.discard(closed.run_id)
     fluent.pop(closed.store_id or closed.run_id)
     queue = closed.tracking.queue
     queue.end(closed.run_id, status)
     if not queue.settle(everything=False) and not closed.tracking.is_remote:
         queue.require_well()  # a server may be away for a while; a file that can't be written is told
-    return closed
 
 
-def fail(error: BaseException) -> ActiveRun:
-    """Close the run that was opened last in this thread as FAILED, and keep the traceback with it.
+def fail(error: BaseException, run: ActiveRun | None = None) -> ActiveRun:
+    """Close a run as FAILED, and keep the traceback with it.
 
     Args:
         error: What ended it.
+        run: Which; the one that was opened last in this thread when None.
 
     Returns:
         The run.
@@ -296,10 +344,11 @@ def fail(error: BaseException) -> ActiveRun:
     """
     text = "".join(traceback.format_exception(error))
     try:
-        if _open.here:
-            _open.here[-1].tracking.queue.text(_open.here[-1].run_id, TRACEBACK, text)
+        failed = _last(run)
+        if failed is not None:
+            failed.tracking.queue.text(failed.run_id, TRACEBACK, text)
     finally:
-        closed = end("FAILED")
+        closed = end("FAILED", run)
     return closed
 
 
@@ -334,12 +383,12 @@ def opened(
         yield run
     except BaseException as error:
         try:
-            fail(error)
+            fail(error, run)
         except Exception as second:
             # What the user's code raised is what must be seen; that the store is away as well is a remark.
             error.add_note(f"mlops: the run could not be marked as FAILED: {translate(second).message}")
         raise
-    end()
+    end(run=run)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -13,6 +14,7 @@ from typing import Any, Literal
 from mlops_jupyter.actor import os_actor
 from mlops_jupyter.config import STATE, Config
 from mlops_jupyter.errors import UsageError, translate
+from mlops_jupyter.files import linked_folders
 from mlops_jupyter.tracking import embedded, fast_search, mlflow_module
 from mlops_jupyter.tracking.connection import Connection
 from mlops_jupyter.tracking.patience import answers, impatient
@@ -183,8 +185,10 @@ class Tracking(Connection):
             asked |= {"tags": dict(tags), "start": now()}
             return self.queue.begin(asked, _MOMENT)
         every = dict(tags) | ({"mlflow.parentRunId": parent} if parent else {})
+        client, experiment_id, start = self.connect(), self.experiment_id(experiment), now()
+        self.queue.creating(experiment_id, name, start)
         with self.queue.turn():
-            run = self.connect().create_run(self.experiment_id(experiment), tags=every, run_name=name)
+            run = client.create_run(experiment_id, start_time=start, tags=every, run_name=name)
         self.queue.opened(run.info.run_id)
         return run.info.run_id, run
 
@@ -235,21 +239,32 @@ class Tracking(Connection):
 
         Raises:
             UsageError: The folder holds the workspace's own state, artifacts included.
+            ValueRefused: It is or holds a pipe, a socket or a device, a link that leads nowhere or back to a folder
+                that it lies in, or a name that is no text.
         """
-        if path.is_dir():
-            whole, state = path.resolve(), self._config.state.resolve()
-            if state.is_relative_to(whole) or whole.is_relative_to(state / embedded.ARTIFACTS):
-                raise UsageError(
-                    f"{path.name or path} holds this workspace's own state, {STATE}/", "name a folder inside, or files"
-                )
+        self._require_apart(path)
+        linked = linked_folders(path)
+        for entry in linked:
+            self._require_apart(entry.path)
         path = path if path.name else path.resolve()  # "." has no name, and the folder is kept by it
         if self.is_remote:
             self.queue.file(run_id, path, folder)
             self._moment()
         elif path.is_dir():
             self._writer.log_artifacts(run_id, str(path), folder or path.name)
+            for entry in linked:  # in whose place MLflow makes an empty folder
+                self._writer.log_artifacts(run_id, str(entry.path), f"{folder or path.name}/{entry.name}")
         else:
             self._writer.log_artifact(run_id, str(path), folder or None)
+
+    def _require_apart(self, path: Path) -> None:
+        if not path.is_dir():
+            return
+        whole, state = path.resolve(), self._config.state.resolve()
+        if state.is_relative_to(whole) or whole.is_relative_to(state / embedded.ARTIFACTS):
+            raise UsageError(
+                f"{path.name or path} holds this workspace's own state, {STATE}/", "name a folder inside, or files"
+            )
 
     @answers
     def put_text(self, run_id: str, text: str, name: str) -> None:
@@ -316,6 +331,7 @@ class Tracking(Connection):
             self.check_driver()
         else:
             self.connect()
+        _used[self.uri] = self
         if mlflow.get_tracking_uri() == self.uri:
             return
         before = os.environ.get("MLFLOW_TRACKING_URI")
@@ -325,3 +341,12 @@ class Tracking(Connection):
             os.environ.pop("MLFLOW_TRACKING_URI", None)
         else:
             os.environ["MLFLOW_TRACKING_URI"] = before
+
+
+#: The stores that plain ``mlflow.*`` calls of this process were made to use, by their URIs.
+_used: weakref.WeakValueDictionary[str, Tracking] = weakref.WeakValueDictionary()
+
+
+def used_here(uri: str) -> Tracking | None:
+    """Give the workspace's store that plain ``mlflow.*`` calls of this process were last made to use, by its URI."""
+    return _used.get(uri)

@@ -73,6 +73,7 @@ class Comparison(Shown):
         else:
             blocks += self._grids(labels, facts)
         blocks += views.charts(labels, self.curves)
+        blocks += views.data_changes(labels, self.runs)
         blocks += views.cells(labels[0], self.cells[0]) if count == 1 else views.code(self.code)
         is_same = not any(self.differences.values()) and not any(change.is_change for change in self.code)
         return [*blocks, Note("no differences")] if count > 1 and is_same else blocks
@@ -94,9 +95,13 @@ class Comparison(Shown):
         rows = [(key, [_cut(run[key], short.get(key)) or "–" for run in self.runs]) for key in keys]
         rows[2] = ("started", [time_text(run["started"]) for run in self.runs])
         rows.insert(3, ("took", [seconds_text(run["seconds"]) for run in self.runs]))
-        rows.append(("data", [", ".join(str(d["name"]) for d in run["data"]) for run in self.runs]))
+        rows.append(("data", [", ".join(map(_data_text, run["data"])) for run in self.runs]))
         rows.append(("models", [", ".join(str(m["name"]) for m in run["models"]) for run in self.runs]))
         return {key: values for key, values in rows if any(value not in ("", "–") for value in values)}
+
+
+def _data_text(data: Mapping[str, Any]) -> str:
+    return f"{data['name']} {str(data['digest'])[:8]}"
 
 
 def _grid(title: str, labels: Sequence[str], values: Mapping[str, Sequence[Any]], differing: set[str]) -> Grid:

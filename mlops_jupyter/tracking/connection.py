@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import socket
 import sys
 import threading
@@ -11,11 +10,13 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from mlops_jupyter.config import Config
 from mlops_jupyter.errors import ConflictError, InternalError, MlopsError, StoreError, translate
 from mlops_jupyter.tracking import embedded, mlflow_module
 from mlops_jupyter.tracking.patience import answers, impatient
+from mlops_jupyter.uris import hide_secrets, shown_uri
 
 # Where servers of these kinds listen when their URI does not say.
 _PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
@@ -29,13 +30,6 @@ def _openable(error: Exception) -> MlopsError:
     if isinstance(known, InternalError):
         return StoreError(f"{type(error).__name__}: {error}", "correct [tracking] uri or MLFLOW_TRACKING_URI")
     return known
-
-
-def hide_password(text: str) -> str:
-    """Take passwords out of the URLs in a text."""
-    # Up to the last @ of what may be an address: a password may hold any character, slashes too. A port is none.
-    text = re.sub(r"(://[^\s:/@?#]*):(?!\d+(?:[/?#\s]|$))[^\s'\"]*@", r"\1:***@", text)
-    return re.sub(r"(?i)([?&][^=&\s]*(?:password|passwd|pwd|token|secret)=)[^&\s'\"]*", r"\1***", text)
 
 
 class Connection:
@@ -67,7 +61,7 @@ class Connection:
     @property
     def shown_uri(self) -> str:
         """The tracking URI as people may see it: without a password."""
-        return hide_password(self.uri)
+        return shown_uri(self.uri)
 
     @property
     def config(self) -> Config:
@@ -98,8 +92,10 @@ class Connection:
         """
         if not self.is_remote:
             return
-        url = urlsplit(self.uri)
         try:
+            url = urlsplit(self._asked_through or self.uri)
+            if url.scheme.startswith("socks"):
+                return  # whoever speaks to it finds out
             port = url.port or _PORTS[url.scheme.partition("+")[0]]
             socket.create_connection((url.hostname, port), 1).close()
         except (OSError, ValueError) as error:
@@ -107,6 +103,16 @@ class Connection:
                 f"the tracking server {self.shown_uri} does not answer: {error}",
                 "start it, or correct [tracking] uri or MLFLOW_TRACKING_URI",
             ) from error
+
+    @property
+    def _asked_through(self) -> str | None:
+        """The proxy that stands between here and a server, if the environment names one."""
+        url = urlsplit(self.uri)
+        if not url.scheme.startswith("http") or proxy_bypass(url.hostname or ""):
+            return None
+        known = getproxies()
+        proxy = known.get(url.scheme) or known.get("all")
+        return f"http://{proxy}" if proxy and "://" not in proxy else proxy
 
     def check_driver(self) -> None:
         """Load what speaks to a database of this kind; nothing for other stores.
@@ -125,8 +131,9 @@ class Connection:
 
     def _unopened(self, error: Exception) -> StoreError:
         known = _openable(error)
+        said = hide_secrets(known.message.replace(self.uri, self.shown_uri))
         return StoreError(
-            f"the tracking store {self.shown_uri} can't be opened: {hide_password(known.message)}",
+            f"the tracking store {self.shown_uri} can't be opened: {said}",
             known.hint or "check [tracking] uri or MLFLOW_TRACKING_URI",
         )
 

@@ -62,7 +62,7 @@ def _found(
             told = predict(_copied(example))
             if len(told) == len(example):
                 return example, mlflow.models.infer_signature(example, told)
-        except Exception:
+        except (Exception, SystemExit):
             # Nobody asked for these rows: that the model does not take them must not keep it from being logged.
             continue
     return None, None

@@ -95,19 +95,27 @@ def log_model(model: Any, name: str = "model", *, input_example: Any = None) -> 
         input_example: A few rows of its input; by default looked for among the variables of ``__main__``.
 
     Returns:
-        What was logged: ``name``, ``model_id``, ``uri``, ``format``, and ``reason`` where that is no safer one.
+        What was logged: ``name``, ``model_id``, ``uri``, ``format``, and ``reason`` where that is no safer one. While a
+        server is away the model is kept in ``.mlops/`` until it answers; id and URI are empty.
 
     Raises:
-        ConflictError: No run is active, or the store has not created it yet.
+        ConflictError: No run is active, or the store will never take the model.
+        StoreError: The disk is full, or the workspace can't be written.
         ValueRefused: The object is no model or does not take the input example, or MLflow refuses the name.
     """
     model_log.check_name(name)
     run = require_run()
-    with in_mlflow(run), working(f"log model {name}"):
-        namespace = dict(vars(sys.modules["__main__"]))
-        logged = model_log.write_model(model, name, input_example=input_example, namespace=namespace)
-    run.tracking.set_tags(run.run_id, {f"mlops.model.{name}.format": logged.format})
-    model_log.remember(model, logged)
+    namespace = dict(vars(sys.modules["__main__"]))
+    if run.tracking.is_remote:
+        with working(f"log model {name}"):
+            described = model_log.describe(model, input_example=input_example, namespace=namespace)
+            logged = described.queue(run.tracking, run.run_id, name)
+    else:
+        with in_mlflow(run), working(f"log model {name}"):
+            logged = model_log.write_model(model, name, input_example=input_example, namespace=namespace)
+        run.tracking.set_tags(run.run_id, logged.run_tags)
+    if logged.model_id:  # else there is nothing yet that could be referred to
+        model_log.remember(model, logged)
     return logged
 
 

@@ -10,24 +10,29 @@ import functools
 import importlib
 import io
 import logging
-import pickle
 import pickletools
 import re
+import shlex
+import shutil
 import sys
 import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mlops_jupyter import environment
 from mlops_jupyter.digest import digest_of
-from mlops_jupyter.errors import ValueRefused
-from mlops_jupyter.tracking import examples, mlflow_module
+from mlops_jupyter.errors import StoreError, ValueRefused
+from mlops_jupyter.tracking import examples, fluent, mlflow_module
+from mlops_jupyter.tracking.client import Tracking
+from mlops_jupyter.tracking.queue.spooled_models import FOLDER
 
 #: Tags of the logged model: how it is serialised, and why not by skops where it could have been.
 FORMAT_TAG, FALLBACK_TAG = "mlops.format", "mlops.fallback"
+_logger = logging.getLogger("mlops_jupyter")
 
 
 @dataclass(frozen=True)
@@ -36,8 +41,8 @@ class LoggedModel:
 
     Args:
         name: Its name in the run.
-        model_id: MLflow's id.
-        uri: What ``mlflow.pyfunc.load_model`` takes.
+        model_id: MLflow's id; empty while the model is kept here, for a store that does not answer.
+        uri: What ``mlflow.pyfunc.load_model`` takes; empty likewise.
         format: How it was serialised.
         version: The version made at once, where ``register`` was given.
         reason: Why it is kept in a format that runs code when it is loaded; None where that has no alternative.
@@ -49,6 +54,27 @@ class LoggedModel:
     format: str
     version: int | None = None
     reason: str | None = None
+
+    @property
+    def run_tags(self) -> dict[str, str]:
+        """The tags that its run gets with it."""
+        return {f"mlops.model.{self.name}.format": self.format}
+
+    def require_stored(self, register: str, run_id: str) -> None:
+        """Refuse to go on where the store does not have the model yet.
+
+        Args:
+            register: The registered model that a version is to be made of.
+            run_id: The run that the model is kept with.
+
+        Raises:
+            StoreError: It does not; the model is safe, and the hint names what registers it later.
+        """
+        if not self.model_id:
+            raise StoreError(
+                f"model {self.name!r} is kept here, and can't be registered before the tracking store has it",
+                f"when `mlops status` shows no backlog: `mlops register {shlex.quote(register)} --run {run_id}`",
+            )
 
 
 # Models logged by this process, by identity: publishing one again refers to what is there. Weak where it can be.
@@ -107,22 +133,104 @@ def check_name(name: str) -> None:
     Raises:
         ValueRefused: It is none.
     """
+    if not isinstance(name, str):
+        raise ValueRefused(f"a {type(name).__name__} is no model's name", "the model comes first: log_model(clf, 'm')")
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_ .-]{0,199}", name):
         raise ValueRefused(f"{name[:80]!r} is no name for a model", "use letters, digits, spaces and _ - .")
 
 
-def write_model(model: Any, name: str, *, input_example: Any = None, namespace: Mapping[str, Any]) -> LoggedModel:
-    """Log a model into MLflow's active run.
+@dataclass(frozen=True)
+class Described:
+    """A model, and what MLflow is told of it.
+
+    Args:
+        model: The model.
+        flavour: What :func:`flavour_of` gave.
+        kept: How it is serialised.
+        options: Signature, input example and requirements, as MLflow's functions take them.
+    """
+
+    model: Any
+    flavour: str
+    kept: _Kept
+    options: Mapping[str, Any]
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The tags of the logged model."""
+        return {FORMAT_TAG: self.kept.format} | ({FALLBACK_TAG: self.kept.reason} if self.kept.reason else {})
+
+    def log(self, name: str) -> LoggedModel:
+        """Log it into MLflow's active run."""
+        with _quiet():
+            library, model, options = self._as_called()
+            info = library.log_model(*model, name=name, tags=self.tags, **options)
+        return self.logged(name, info.model_id)
+
+    def save(self, path: Path) -> None:
+        """Save it on the disk, as MLflow would log it but for what only a store can say.
+
+        Args:
+            path: A folder, which is not there yet.
+        """
+        with _quiet():
+            library, model, options = self._as_called()
+            library.save_model(*model, path=str(path), **options)
+        # Loading what it has just saved, MLflow leaves these behind, and logs none of them.
+        for compiled in list(path.rglob("__pycache__")):
+            shutil.rmtree(compiled, ignore_errors=True)
+
+    def queue(self, tracking: Tracking, run: str, name: str) -> LoggedModel:
+        """Save it here and hand it to the write-ahead queue; waited for as long as the store gets on.
+
+        Args:
+            tracking: The store.
+            run: The run's id, which may be a local one.
+            name: The model's name in the run.
+        """
+        tags = fluent.context_tags(self.tags)
+        said = {"name": name, "tags": tags, "run_tags": self.logged(name, "").run_tags}
+        model_id = tracking.queue.model(run, said, lambda place: self.save(place / FOLDER))
+        if model_id:
+            _note_last(model_id)
+        else:
+            _logger.warning(
+                "model %s is kept in .mlops/, and goes to the tracking store %s when it answers: %s",
+                name,
+                tracking.shown_uri,
+                tracking.queue.backlog().problem or "it takes its time",
+            )
+        return self.logged(name, model_id)
+
+    def logged(self, name: str, model_id: str) -> LoggedModel:
+        """Give the record of it under an id, which is empty while the store has given none."""
+        uri = f"models:/{model_id}" if model_id else ""
+        return LoggedModel(name, model_id, uri, self.kept.format, reason=self.kept.reason)
+
+    def _as_called(self) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
+        mlflow, options = mlflow_module(), dict(self.options)
+        if self.flavour in ("object", "pyfunc"):
+            wrapped = self.model if self.flavour == "pyfunc" else _wrapped(mlflow, self.model)
+            return mlflow.pyfunc, (), options | {"python_model": wrapped}
+        library = importlib.import_module(f"mlflow.{self.flavour}")
+        if self.flavour == "pytorch" or self.kept.format in ("skops", "cloudpickle"):
+            options |= {"serialization_format": self.kept.format}
+        if self.kept.trusted:
+            options |= {"skops_trusted_types": list(self.kept.trusted)}
+        return library, (self.model,), options
+
+
+def describe(model: Any, *, input_example: Any = None, namespace: Mapping[str, Any]) -> Described:
+    """Find out what MLflow is to be told of a model.
 
     Args:
         model: A scikit-learn, XGBoost, LightGBM or PyTorch model, an MLflow ``PythonModel``, or any object with
             ``predict`` (or a function), which is kept as a pyfunc.
-        name: Its name in the run.
         input_example: A few rows of what it takes; looked for in ``namespace`` when None.
         namespace: Variables among which the data that it was fitted on may be.
 
     Returns:
-        What was logged.
+        The model, ready to be logged or saved.
 
     Raises:
         ValueRefused: The object is no model, or can't be serialised, or does not take the input example.
@@ -131,15 +239,27 @@ def write_model(model: Any, name: str, *, input_example: Any = None, namespace: 
     flavour = flavour_of(model)
     with _quiet():
         kept = _chosen(model, flavour)
-        options: dict[str, Any] = {"name": name, "pip_requirements": requirements(model, flavour, kept.format)}
+        options: dict[str, Any] = {"pip_requirements": requirements(model, flavour, kept.format)}
         example, signature = examples.describe(mlflow, model, flavour, input_example, namespace)
         if example is not None:
             options["input_example"] = example
         if signature is not None:
             options["signature"] = signature
-        options["tags"] = {FORMAT_TAG: kept.format} | ({FALLBACK_TAG: kept.reason} if kept.reason else {})
-        info = _write(mlflow, model, flavour, kept, options)
-    return LoggedModel(name, info.model_id, info.model_uri, kept.format, reason=kept.reason)
+    return Described(model, flavour, kept, options)
+
+
+def write_model(model: Any, name: str, *, input_example: Any = None, namespace: Mapping[str, Any]) -> LoggedModel:
+    """Log a model into MLflow's active run, under a name in it; the rest as for :func:`describe`."""
+    return describe(model, input_example=input_example, namespace=namespace).log(name)
+
+
+def _note_last(model_id: str) -> None:
+    """Let ``mlflow.last_logged_model`` of this thread give a model, as MLflow's own ``log_model`` does."""
+    from mlflow.tracking import fluent as mlflows
+
+    last = getattr(mlflows, "_last_logged_model_id", None)
+    if last is not None:
+        last.set(model_id)
 
 
 def flavour_of(model: Any) -> str:
@@ -227,18 +347,6 @@ def _skops_or_pickle(model: Any, trusted: tuple[str, ...]) -> _Kept:
     return _Kept("cloudpickle", reason=f"skops does not trust {', '.join(strange[:3])[:300]}{more}")
 
 
-def _write(mlflow: Any, model: Any, flavour: str, kept: _Kept, options: dict[str, Any]) -> Any:
-    if flavour in ("object", "pyfunc"):
-        wrapped = model if flavour == "pyfunc" else _wrapped(mlflow, model)
-        return mlflow.pyfunc.log_model(python_model=wrapped, **options)
-    library = importlib.import_module(f"mlflow.{flavour}")
-    if flavour == "pytorch" or kept.format in ("skops", "cloudpickle"):
-        options |= {"serialization_format": kept.format}
-    if kept.trusted:
-        options |= {"skops_trusted_types": list(kept.trusted)}
-    return library.log_model(model, **options)
-
-
 def _wrapped(mlflow: Any, model: Any) -> Any:
     import pandas as pd
 
@@ -318,9 +426,10 @@ def skeleton(model: Any) -> bytes:
     pickler.persistent_id = _name_of_tensor
     try:
         pickler.dump(model)
-    except (pickle.PicklingError, TypeError, AttributeError, RecursionError, ValueError) as error:
+    except Exception as error:  # code of the model's own runs here, and may raise anything
+        told = str(error) or type(error).__name__
         raise ValueRefused(
-            f"the model can't be serialised: {error}", "take open files, locks and connections out of it"
+            f"the model can't be serialised: {told}", "take open files, locks and connections out of it"
         ) from error
     return file.getvalue()
 

@@ -28,6 +28,8 @@ class _Impatience(threading.local):
         "MLFLOW_HTTP_REQUEST_TIMEOUT": 15,
         # It prints where a run can be seen whenever one ends, into whatever cell is running by then.
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": True,
+        # It draws a bar for each file that it reads, into cells and shells that have not asked for any.
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": False,
     }
     _taught: ClassVar[set[str]] = set()
 
@@ -60,7 +62,7 @@ class _Impatience(threading.local):
             self._taught.add(name)
 
     def _answer(self, variable: Any, ask: Callable[[], Any], wanted: int) -> Any:
-        if self.timeout is not None and wanted is not True:
+        if self.timeout is not None and not isinstance(wanted, bool):
             return max(int(self.timeout), 1) if "TIMEOUT" in variable.name else 0
         return wanted if self.calls and not variable.is_set() else ask()
 

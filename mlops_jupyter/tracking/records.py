@@ -17,6 +17,8 @@ GIT_DIRTY = "mlops.git.dirty"
 ENVIRONMENT = "mlops.env"
 CACHE_SOURCE = "mlops.cache.source"
 MARKS = "mlops.marks"
+# MLflow's own, on a run that is the child of another.
+PARENT = "mlflow.parentRunId"
 
 
 def iso(milliseconds: int | float | None) -> str | None:
@@ -55,6 +57,7 @@ class Run:
             "params": dict(self.params),
             "metrics": json_numbers(self.metrics),
             "notebook": self.tags.get(NOTEBOOK),
+            "parent": self.tags.get(PARENT),
             "cached_from": self.tags.get(CACHE_SOURCE),
             "marked": self.tags.get(MARKS),
         }

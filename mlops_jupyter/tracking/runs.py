@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,15 +10,18 @@ from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
 
 from mlops_jupyter.commands import Completes, Option, command
-from mlops_jupyter.display import Block, Grid, Note, Table, seconds_text
+from mlops_jupyter.display import Table
 from mlops_jupyter.errors import AmbiguousError, MlopsError, NotFoundError, UsageError
 from mlops_jupyter.tracking.client import Tracking
 from mlops_jupyter.tracking.comparison import Comparison, compared
 from mlops_jupyter.tracking.patience import answers
 from mlops_jupyter.tracking.records import Run, iso
+from mlops_jupyter.tracking.run_table import RunTable
 
 CELL_SOURCE = "mlops/cell.py"
 _MOST_IDS = 500
+# Among so many of the newest runs a name is looked for that comes near a mistyped one.
+_MOST_NAMES = 100
 _FIRST = "put %%mlops run on top of a cell, or type `mlops demo DIR`"
 
 
@@ -67,7 +71,17 @@ class Runs:
         skip = (page - 1) * limit
         runs = self.find(filter, order_by=order_by, limit=limit + 1, skip=skip, experiment=experiment)
         rows = [run.row() for run in runs[:limit]]
-        return _RunTable(rows, self._tracking.config.root, page, is_last=len(runs) <= limit)
+        empty = "" if rows else self._nothing(filter, experiment, page)
+        return RunTable(rows, empty, filter_string=filter, order_by=order_by, page=page, is_last=len(runs) <= limit)
+
+    def _nothing(self, filter_string: str, experiment: str | None, page: int) -> str:
+        """Say why a list is empty."""
+        if page > 1:
+            return f"page {page} is empty: there are fewer runs"
+        if filter_string and self.find(limit=1, experiment=experiment):
+            return f"no run matches {filter_string}: `runs` without a filter lists all"
+        where = f" in experiment {experiment}" if experiment else ""
+        return f"no runs yet in {self._tracking.config.root}{where}: {_FIRST}"
 
     def find(
         self,
@@ -103,6 +117,12 @@ class Runs:
             raise
         except MlopsError as error:
             if error.exit_code == 2:
+                column = re.search(r"Invalid attribute key '?([\w/]+)", error.message)
+                if column:
+                    raise UsageError(
+                        f"runs: there is no column {column[1]!r}",
+                        f"say which kind: metrics.{column[1]}, params.{column[1]} or tags.{column[1]}",
+                    ) from error
                 raise UsageError(
                     f"runs: {error.message}",
                     "filters read like \"metrics.auc > 0.8 and params.depth = '3'\"",
@@ -183,7 +203,10 @@ class Runs:
         if not found:
             short = re.fullmatch(r"[0-9a-f]{1,5}", ref)
             prefix = "; a prefix of an id has six characters or more" if short else ""
-            raise NotFoundError(f"there is no run {ref!r}", f"`runs` lists them; @last is the newest{prefix}")
+            known = list(dict.fromkeys(run.name for run in self.find(limit=_MOST_NAMES)))
+            near = difflib.get_close_matches(ref, known, 1)
+            meant = f"did you mean {near[0]!r}? " if near else ""
+            raise NotFoundError(f"there is no run {ref!r}", f"{meant}`runs` lists them; @last is the newest{prefix}")
         if len(found) > 1:
             candidates = [f"{run.run_id[:12]} ({run.name}, {run.started})" for run in found]
             raise AmbiguousError(f"{ref!r} is the name of {len(found)} runs", candidates)
@@ -277,66 +300,6 @@ def _none(filter_string: str, order: list[str], experiment: str | None) -> list[
     if experiment is not None:
         raise NotFoundError(f"there is no experiment {experiment!r}", "there is no run yet, and so no experiment")
     return []
-
-
-class _RunTable(Table):
-    """Runs as a table whose columns are what the runs have in them."""
-
-    def __init__(self, rows: Sequence[Mapping[str, Any]], root: Path, page: int = 1, *, is_last: bool = True) -> None:
-        nothing = f"no runs yet in {root}: {_FIRST}" if page == 1 else f"page {page} is empty: there are fewer runs"
-        super().__init__(rows, {}, empty=nothing)
-        self.page = page
-        self.is_last = is_last
-
-    def to_json(self) -> dict[str, Any]:
-        """Give the rows, and the number of the next page where there is one."""
-        return super().to_json() | ({} if self.is_last else {"next_page": self.page + 1})
-
-    def blocks(self) -> Sequence[Block]:
-        """Give the table: the few metrics and parameters that most runs have, as columns."""
-        columns = {"short": "run", "name": "name", "status": "status", "started": "started", "took": "took"}
-        flat = [dict(row) | _shown(row) for row in self.rows]
-        for kind in ("metrics", "params"):
-            for name in _commonest(flat, kind, 5):
-                columns[f"{kind}.{name}"] = name
-                for row in flat:
-                    row[f"{kind}.{name}"] = row[kind].get(name)
-        if any(row["marked"] for row in flat):
-            columns["marked"] = "cells that differ from the notebook"
-        more = [] if self.is_last else [Note(f"there are more: --page {self.page + 1}")]
-        return [Grid(columns, flat, self.title, self.empty), *more]
-
-    @property
-    def df(self) -> Any:
-        """The runs as a pandas frame, a column a metric and a parameter."""
-        import pandas as pd
-
-        flat = []
-        for row in self.rows:
-            plain = {key: value for key, value in row.items() if key not in ("metrics", "params")}
-            for kind in ("metrics", "params"):
-                plain |= {f"{kind}.{name}": value for name, value in row[kind].items()}
-            flat.append(plain)
-        return pd.DataFrame(flat)
-
-
-def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what a row looks like: a reused step says so, and references to what steps published are left out."""
-    reused = row["cached_from"]
-    return {
-        "short": row["run_id"][:8],
-        "took": "" if reused else seconds_text(row["seconds"]),
-        "status": f"cached ({reused[:8]})" if reused else row["status"],
-        "params": {name: value for name, value in row["params"].items() if "mlops://" not in value},
-    }
-
-
-def _commonest(rows: Sequence[Mapping[str, Any]], kind: str, most: int) -> list[str]:
-    counts: dict[str, int] = {}
-    for row in rows:
-        for name in row[kind]:
-            counts[name] = counts.get(name, 0) + 1
-    return sorted(counts, key=lambda name: -counts[name])[:most]
 
 
 def _record(run: Any, experiments: Mapping[str, str]) -> Run:

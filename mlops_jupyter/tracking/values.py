@@ -30,6 +30,8 @@ def as_metric(name: str, value: object) -> float:
         raise ValueRefused(f"metric {name!r} is a {kind}, not a number", "give its number, or log it as data or text")
     try:
         return float(value)  # type: ignore[arg-type]
+    except OverflowError as error:
+        raise ValueRefused(f"metric {name!r} is too large for a number of 64 bits", "log its logarithm") from error
     except Exception as error:  # the value's own code: torch raises RuntimeError, others whatever they like
         raise ValueRefused(
             f"metric {name!r} is a {kind}, not one number: {error}", "reduce it first, with mean() for instance"

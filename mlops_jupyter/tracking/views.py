@@ -68,6 +68,21 @@ def warnings(label: str, run: Mapping[str, Any]) -> list[Block]:
     return blocks
 
 
+def data_changes(labels: Sequence[str], runs: _Runs) -> list[Block]:
+    """Name data of one name that is not the same in two runs, and what tells the difference."""
+    first = {item["name"]: item["digest"] for item in runs[0]["data"]}
+    changed: dict[str, tuple[str, str]] = {}
+    for label, run in zip(labels, runs, strict=True):
+        for item in run["data"]:
+            if first.get(item["name"], item["digest"]) != item["digest"]:
+                changed.setdefault(str(item["name"]), (label, run["run_id"]))
+    notes: list[Block] = []
+    for name, (label, run_id) in changed.items():
+        asked = f"data diff {runs[0]['run_id'][:8]}:{name} {run_id[:8]}:{name}"
+        notes.append(Note(f"{name} is not the same in {labels[0]} and {label}: `{asked}` tells more"))
+    return notes
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # A sweep
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from driving import environment
+from programs import DIED, program, settings
 
 import mlops_jupyter
 from mlops_jupyter import Workspace
@@ -23,23 +20,6 @@ from mlops_jupyter.tracking.client import EMBEDDED
 from mlops_jupyter.tracking.queue import courier
 from mlops_jupyter.tracking.queue.entries import STORE, encode
 from mlops_jupyter.tracking.queue.journal import Journal
-
-#: A program that dies with a run open.
-DIED = "import os, mlops_jupyter\nrun = mlops_jupyter.run('dead')\nrun.__enter__()\nos.kill(os.getpid(), 9)"
-
-
-def program(place: Path, code: str) -> str:
-    """Run a program in a workspace, to its end, whatever that is."""
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=place, env=environment(), capture_output=True, text=True, timeout=120
-    )
-    return done.stdout + done.stderr
-
-
-def settings(place: Path, uri: str | None, experiment: str = "faults") -> Workspace:
-    line = f'uri = "{uri}"\n' if uri else ""
-    (place / "mlops.toml").write_text(f'[tracking]\nexperiment = "{experiment}-{os.getpid()}"\n{line}')
-    return Workspace.open(place)
 
 
 def test_a_run_stays_as_it_ended_when_its_process_exits(tmp_path: Path, store_uri: str | None) -> None:
@@ -331,32 +311,6 @@ def test_a_failure_that_began_before_is_not_the_answer() -> None:
     assert len(tried) == 2
     assert tried[1] - tried[0] < 5
     assert made.problem is None
-
-
-def test_files_that_their_store_does_not_take_wait_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Artifacts may lie elsewhere than runs: that the tracking store answers says nothing of theirs."""
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-
-    monkeypatch.setattr(courier, "_LONGEST_PAUSE", 0.01)
-    workspace = Workspace.open(tmp_path)
-    failures: list[str] = []
-    real = MlflowClient.log_text
-
-    def refuse(client: Any, run: str, text: str, name: str) -> None:
-        failures.append(name)
-        if len(failures) < 15:
-            raise MlflowException("503 Slow Down")
-        real(client, run, text, name)
-
-    monkeypatch.setattr(MlflowClient, "log_text", refuse)
-    with workspace.run("texts") as run:
-        workspace.tracking.queue.text(run.run_id, "note.txt", "kept")
-        until = time.monotonic() + 30
-        while len(failures) < 15 and time.monotonic() < until:
-            time.sleep(0.02)
-    assert workspace.status().to_json()["rejected"] is None
-    assert workspace.runs.text(workspace.runs.get(run.run_id), "note.txt") == "kept"
 
 
 def test_a_fork_keeps_no_lock_of_its_parent(tmp_path: Path) -> None:

@@ -50,8 +50,11 @@ def timed(call: Callable[[], object]) -> float:
 
 def settled(workspace: Workspace) -> None:
     """Wait until the backlog is gone."""
-    until(lambda: workspace.tracking.queue.settle(insist=True), "the backlog is gone", 120)
-    assert workspace.status().to_json()["backlog"] == 0
+
+    def is_gone() -> bool:
+        return workspace.tracking.queue.settle(insist=True) and workspace.tracking.queue.backlog().entries == 0
+
+    until(is_gone, "the backlog is gone", 120)
 
 
 def _while_it_is_away(tmp_path: Path, server: MlflowServer, seconds: float) -> None:

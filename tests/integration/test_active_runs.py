@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import mlflow
@@ -14,7 +16,7 @@ import pytest
 import mlops_jupyter
 from mlops_jupyter import Workspace
 from mlops_jupyter.errors import ConflictError, StoreError
-from mlops_jupyter.tracking import active
+from mlops_jupyter.tracking import active, client
 from mlops_jupyter.tracking.queue.queue import Queue
 
 
@@ -179,3 +181,91 @@ def test_a_killed_run_takes_its_children_along(workspace: Workspace) -> None:
     workspace.tracking.finish(parent, "KILLED")
     found = [workspace.runs.get(run_id).status for run_id in (parent, running, ended, other)]
     assert found == ["KILLED", "KILLED", "FINISHED", "RUNNING"]
+
+
+def test_a_thread_s_nested_run_is_the_process_s_child(workspace: Workspace) -> None:
+    """A pool's worker that asks for a child gets one of the run that its process has open; else a run of its own."""
+
+    def work(nested: bool) -> str:
+        with workspace.run("work", nested=nested) as run:
+            return run.run_id
+
+    with workspace.run("parent") as parent, ThreadPoolExecutor(2) as pool:
+        child, own = pool.map(work, (True, False))
+    assert workspace.runs.get(child).tags["mlflow.parentRunId"] == parent.run_id
+    assert "mlflow.parentRunId" not in workspace.runs.get(own).tags
+
+
+def test_tasks_that_share_a_thread_share_no_run(workspace: Workspace) -> None:
+    """Each asynchronous task writes to the run that it opened, also from threads that it starts, and ends that one."""
+
+    async def task(name: str, pause: float) -> None:
+        with workspace.run(name, nested=True):
+            for step in range(4):
+                mlops_jupyter.log_metric(name, step, step)
+                await asyncio.sleep(pause)
+                await asyncio.to_thread(mlops_jupyter.log_metric, f"{name}-thread", step, step)
+
+    async def tasks() -> None:
+        with workspace.run("outer"):
+            await asyncio.gather(task("a", 0.01), task("b", 0.02))
+            mlops_jupyter.log_metric("outer", 1)
+
+    asyncio.run(tasks())
+    found = {run.name: run for run in workspace.runs.find()}
+    assert {name: set(run.metrics) for name, run in found.items()} == {
+        "a": {"a", "a-thread"},
+        "b": {"b", "b-thread"},
+        "outer": {"outer"},
+    }
+    assert {run.status for run in found.values()} == {"FINISHED"}
+    assert found["a"].tags["mlflow.parentRunId"] == found["b"].tags["mlflow.parentRunId"] == found["outer"].run_id
+
+
+def test_a_run_that_is_left_open_inside_ends_no_other(workspace: Workspace) -> None:
+    """A block ends the run that it opened, whatever was opened in it and forgotten."""
+    with workspace.run("outer") as outer:
+        forgotten = active.begin(workspace.tracking, "forgotten", nested=True)
+    assert workspace.runs.get(outer.run_id).status == "FINISHED"
+    assert workspace.runs.get(forgotten.run_id).status == "RUNNING"
+    active.end()
+    assert workspace.runs.get(forgotten.run_id).status == "FINISHED"
+
+
+def test_a_run_of_mlflow_s_own_stays_in_the_workspace_when_the_folder_changes(
+    workspace: Workspace, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is logged to a plain child of our run is journaled where the run is, wherever the process stands by then."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    with workspace.run("outer"):
+        monkeypatch.chdir(elsewhere)
+        with mlflow.start_run(nested=True) as inner:
+            mlops_jupyter.log_metric("n", 1.0)
+    assert workspace.runs.get(inner.info.run_id).metrics["n"] == 1.0
+    assert not list(elsewhere.iterdir())
+
+
+def test_a_run_of_mlflow_s_own_that_is_in_the_way_is_told_how_to_end(workspace: Workspace) -> None:
+    """What `%mlops end` can't end is not offered to it."""
+    with workspace.run("ours"):
+        mlflow.start_run(nested=True)
+    try:
+        with pytest.raises(ConflictError) as refused, workspace.run("next"):
+            pytest.fail("the block must not be entered")
+        assert "mlflow.end_run()" in (refused.value.hint or "")
+    finally:
+        mlflow.end_run()
+
+
+def test_a_version_knows_its_run_by_the_store_s_id(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that was begun under a local id is named by the store's where somebody else looks it up."""
+    from sklearn.dummy import DummyClassifier
+
+    monkeypatch.setattr(client, "_MOMENT", 0.0)
+    with workspace.run("late") as run:
+        monkeypatch.setattr(client, "_MOMENT", 2.0)
+        workspace.tracking.queue.require_settled()
+        mlops_jupyter.log_model(DummyClassifier().fit([[0], [1]], [0, 1]), register="late")
+    version = workspace.registry.show("late/1").to_json()
+    assert version["run_id"] == run.store_id
+    assert (run.store_id == run.run_id) is not workspace.tracking.is_remote

@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from stores import Opening
 
-from mlops_jupyter import Workspace, log_metric
+from mlops_jupyter import Workspace, log_data, log_metric
 from mlops_jupyter.display import document_of
 from mlops_jupyter.tracking.alignment import Cell, changes
 
@@ -415,3 +416,18 @@ def test_hostile_names_and_sources_stay_text(workspace: Workspace) -> None:
         result = workspace.runs.compare([f"{hostile}{at}" for at in range(count)])
         assert "<script" not in result._repr_html_()
         assert "&lt;script" in result._repr_html_()
+
+
+def test_data_of_one_name_that_changed_is_marked_and_told_how_to_compare(workspace: Workspace) -> None:
+    """Two runs with other rows under the same name differ, visibly; equal ones do not."""
+    for name, rows in (("one", 3), ("other", 4), ("again", 3)):
+        with workspace.run(name):
+            log_data(pd.DataFrame({"n": range(rows)}), "table", "train")
+    first, changed = workspace.runs.resolve("one"), workspace.runs.resolve("other")
+    told = str(workspace.runs.compare(["one", "other"]))
+    assert f"data diff {first.run_id[:8]}:table {changed.run_id[:8]}:table" in told
+    assert f"table {first.data[0]['digest'][:8]}" in told
+    assert f"table {changed.data[0]['digest'][:8]}" in told
+    assert "data diff" not in str(workspace.runs.compare(["one", "again"]))
+    by_role = workspace.data.diff("one:train", "other:train").to_json()
+    assert by_role == workspace.data.diff("one:table", "other:table").to_json()

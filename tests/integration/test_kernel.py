@@ -412,7 +412,8 @@ def test_figures_files_texts_and_data_are_kept(notebook, workspace, root):
     notebook.good("import numpy as np\nrows = np.arange(30_000.)\nchanged = rows.copy(); changed[-1] = -1")
     notebook.good("from matplotlib.figure import Figure\nfig = Figure(); fig.subplots().plot([1, 2])")
     notebook.good(
-        "%%mlops run --name kept\n%mlops log figure fig\n%mlops log artifact report.html\n"
+        "%%mlops run --name kept\n%mlops log figure fig\n%mlops log figure fig --name epoch-3\n"
+        "%mlops log artifact report.html\n"
         "%mlops log text note.txt=\"'a ' + 'note'\"\n%mlops log data rows --role train\n"
         "%mlops log data changed --name other"
     )
@@ -420,6 +421,7 @@ def test_figures_files_texts_and_data_are_kept(notebook, workspace, root):
     assert artifact(workspace, run, "report.html") == "<p>report</p>"
     assert artifact(workspace, run, "note.txt") == "a note"
     assert artifact(workspace, run, "fig.png")
+    assert artifact(workspace, run, "epoch-3.png")
     data = {item["name"]: item for item in run.data}
     assert data["rows"]["role"] == "train"
     assert data["rows"]["digest"] != data["other"]["digest"]
@@ -657,6 +659,41 @@ def test_logging_in_the_middle_of_a_cell_is_silent(notebook):
     assert "m = " not in told.text
     assert "None" not in told.text
     assert "FINISHED" in told.text
+
+
+def test_help_on_a_group_shows_how_each_is_used(notebook):
+    """`%mlops help log` tells the arguments of all that logs."""
+    told = notebook.good("%mlops help log").text
+    assert "%mlops log metric" in told
+    assert "--step N" in told
+
+
+def test_a_step_may_be_python(notebook):
+    """The step is evaluated like the values; what is no whole number is refused in two lines, and writes nothing."""
+    notebook.good(
+        "%%mlops run --name steps\nfor epoch in range(3):\n    %mlops log metric loss=epoch*0.5 --step epoch+1"
+    )
+    notebook.good(
+        "import mlflow\ntable = %mlops runs\nfound = next(r['run_id'] for r in table.rows if r['name'] == 'steps')\n"
+        "history = mlflow.MlflowClient().get_metric_history(found, 'loss')"
+    )
+    assert notebook.value("sorted((p.step, p.value) for p in history)") == [[1, 0.0], [2, 0.5], [3, 1.0]]
+    assert is_told(notebook.run("%%mlops run --name odd\n%mlops log metric loss=1 --step 1.5"), "1.5", "whole number")
+
+
+def test_data_may_be_named_by_its_path(notebook):
+    """What `log artifact` takes is data as well; what is neither variable nor file is told as such."""
+    notebook.good("import pathlib\n_ = pathlib.Path('rows.csv').write_text('a,b\\n1,2\\n')")
+    assert "rows.csv is" in notebook.good("%%mlops run --name path\n%mlops log data rows.csv --role train").text
+    assert is_told(notebook.run("%%mlops run --name no-path\n%mlops log data nothing.csv"), "nothing.csv")
+
+
+def test_what_is_long_is_told_in_a_line(notebook):
+    """Texts and long params are kept whole, and shown short."""
+    assert "notes.txt is kept" in notebook.good("%%mlops run --name long\n%mlops log text \"notes.txt='a '*1000\"").text
+    shown = notebook.good("%%mlops run --name longer\n%mlops log param \"prompt='word '*300\"").text
+    assert "1500 characters" in shown
+    assert len(max(shown.splitlines(), key=len)) < 400
 
 
 def test_help_on_a_cell_magic_does_not_run_the_cell(notebook):

@@ -18,6 +18,7 @@ import pytest
 import torch
 from driving import Notebook, python
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -526,3 +527,36 @@ def test_describing_a_model_changes_nothing_of_the_users(workspace, variables):
     assert module.training
     assert not module[1].merged
     assert torch.allclose(module[1].weight, weight)
+
+
+def test_what_is_given_in_the_wrong_order_is_told(workspace):
+    """The name first and the model after is a slip of whoever is used to other libraries."""
+    with workspace.run("slip"), pytest.raises(ValueRefused, match="DummyClassifier is no model's name") as refused:
+        log_model("m", DummyClassifier())
+    assert "log_model(clf, 'm')" in (refused.value.hint or "")
+
+
+@pytest.mark.parametrize("raised", [RuntimeError("never"), OSError("no such device"), KeyError("lost")])
+def test_a_model_that_can_not_be_pickled_is_no_defect_of_ours(workspace, raised):
+    """Whatever the model's own code raises while it is pickled is told as the model's."""
+
+    class Stubborn:
+        def predict(self, rows):
+            return rows
+
+        def __reduce__(self):
+            raise raised
+
+    with workspace.run("stubborn"), pytest.raises(ValueRefused, match="can't be serialised"):
+        log_model(Stubborn())
+
+
+def test_a_model_that_exits_when_it_is_asked_is_kept_all_the_same(workspace, variables):
+    """Rows that nobody asked for must not end the user's program."""
+
+    class Leaving:
+        def predict(self, rows):
+            raise SystemExit(3)
+
+    variables(X=ROWS)
+    assert info(workspace, log(workspace, Leaving())).signature is None

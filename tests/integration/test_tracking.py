@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 import time
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
 from driving import free_port, python
+from sklearn.linear_model import LinearRegression
 from stores import Opening, copied_database
 
 import mlops_jupyter
 from mlops_jupyter import Workspace, log_data, log_metric, log_model, log_param
+from mlops_jupyter.display import Grid
 from mlops_jupyter.errors import (
     AmbiguousError,
     ConflictError,
@@ -112,6 +116,89 @@ def test_a_deleted_run_is_no_longer_listed(workspace):
     assert names(workspace) == ["kept"]
     with pytest.raises(NotFoundError):
         workspace.runs.resolve("deleted")
+
+
+def shown_columns(workspace: Workspace, **search: object) -> list[str]:
+    (grid,) = (block for block in workspace.runs.search(**search).blocks() if isinstance(block, Grid))  # type: ignore[arg-type]
+    return list(grid.columns)
+
+
+def test_columns_are_what_was_asked_for_and_what_tells_runs_apart(workspace):
+    """A metric that the order names, and a param that the filter names, are shown before all that is just there."""
+    for number in range(3):
+        with workspace.run(f"r{number}"):
+            for name in "abcdefgh":
+                log_metric(f"{name}_same", 1.0)
+                log_param(f"{name}_same", 1)
+            log_metric("z_acc", number / 10)
+            log_param("z_depth", number)
+    plain = shown_columns(workspace)
+    assert {"metrics.z_acc", "params.z_depth"} <= set(plain)
+    assert len([name for name in plain if name.startswith("params.")]) == 5
+    asked = shown_columns(workspace, filter="params.h_same = '1'", order_by="metrics.`g_same` DESC")
+    assert asked[asked.index("took") + 1] == "metrics.g_same"
+    assert next(name for name in asked if name.startswith("params.")) == "params.h_same"
+
+
+def test_a_filter_that_matches_nothing_says_so(workspace):
+    """That there are no runs at all, none that match, and no further page, are three things to be told."""
+    assert "no runs yet" in str(workspace.runs.search())
+    make(workspace, "one", auc=0.5)
+    assert "no run matches metrics.auc > 1" in str(workspace.runs.search(filter="metrics.auc > 1"))
+    assert "none of these runs has metrics.nosuch" in str(workspace.runs.search(order_by="metrics.nosuch DESC"))
+    assert "sorted" not in str(workspace.runs.search(order_by="metrics.auc DESC"))
+
+
+def test_a_list_says_whose_child_a_run_is(workspace):
+    """Children name their parent; where there are none, there is no such column."""
+    with workspace.run("parent"):
+        assert "child of" not in str(workspace.runs.search())
+        with workspace.run("inner", nested=True):
+            pass
+    child, parent = workspace.runs.search().rows
+    assert child["parent"] == parent["run_id"]
+    assert re.search(r"inner .* parent", str(workspace.runs.search()))
+
+
+def test_a_mistyped_column_or_name_is_told_with_the_right_one(workspace):
+    """A metric without its kind, and a name with a slip, are answered by what was meant."""
+    make(workspace, "baseline", loss=0.5)
+    with pytest.raises(UsageError) as refused:
+        workspace.runs.search(filter="loss < 1")
+    assert "metrics.loss" in (refused.value.hint or "")
+    with pytest.raises(NotFoundError) as missing:
+        workspace.runs.resolve("baselin")
+    assert "did you mean 'baseline'?" in (missing.value.hint or "")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The last point
+
+
+def test_the_last_point_of_a_step_is_the_metric(workspace):
+    """However fast points follow one another, the one that was logged last is what runs and gates see."""
+    with workspace.run("falling") as run:
+        for fold in (0.95, 0.6, 0.41):
+            log_metric("auc", fold)
+        for number in range(50):
+            log_metric("at five", 1 / (number + 1), 5)
+        # MLflow keeps the run's metrics with the model as well, a row a metric and time.
+        log_model(LinearRegression().fit([[1.0], [2.0]], [1.0, 2.0]))
+    assert dict(workspace.runs.get(run.run_id).metrics) == {"auc": 0.41, "at five": 0.02}
+    history = workspace.tracking.client.get_metric_history(run.run_id, "auc")
+    assert [point.value for point in sorted(history, key=lambda point: point.timestamp)] == [0.95, 0.6, 0.41]
+
+
+def test_equal_points_are_kept_over_a_pause(workspace):
+    """A run that ends in this process and is written to again loses none of the points that equal earlier ones."""
+    with workspace.run("first") as run:
+        for _ in range(2000):
+            log_metric("n", 1.0)
+    with mlflow.start_run(run_id=run.run_id):
+        for _ in range(2000):
+            log_metric("n", 1.0)
+    workspace.tracking.queue.require_settled()
+    assert len(workspace.tracking.client.get_metric_history(run.run_id, "n")) == 4000
 
 
 # ---------------------------------------------------------------------------------------------------------------------

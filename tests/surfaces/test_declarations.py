@@ -18,7 +18,7 @@ from prepared import Prepared
 
 from mlops_jupyter import cli
 from mlops_jupyter.arguments import find, parse_body, parse_words
-from mlops_jupyter.commands import Command, Parameter
+from mlops_jupyter.commands import Command, Parameter, metavar
 from mlops_jupyter.errors import UsageError
 from mlops_jupyter.kernel.desk import COMMANDS as KERNEL
 from mlops_jupyter.server.handlers import COMMANDS as SERVED
@@ -87,7 +87,7 @@ def test_help_of_a_door_tells_every_command_and_argument(commands, prefix):
         assert told.verbs == (verb,)
         assert told.text.startswith(f"{prefix} {verb}")
         for parameter in command.parameters:
-            label = parameter.flags[-1] if parameter.flags else parameter.name.upper()
+            label = parameter.flags[-1] if parameter.flags else metavar(parameter)
             assert label in told.text
             assert parameter.help in told.text
         assert "Example:" in told.text
@@ -185,7 +185,7 @@ def test_a_value_of_another_type_is_refused(command: Command):
         for value in [*_NOT_OF_KIND[parameter.kind], *(["no choice"] if parameter.choices else [])]:
             with pytest.raises(UsageError) as refused:
                 parse_body(command, fitting | {parameter.name: value})
-            label = parameter.flags[-1] if parameter.flags else parameter.name.upper()
+            label = parameter.flags[-1] if parameter.flags else metavar(parameter)
             assert label in refused.value.message, value
             assert refused.value.hint == f"usage: {command.usage()}"
 

@@ -205,3 +205,36 @@ def test_session_and_local_commands_have_no_route() -> None:
     assert Command("a b", "workspace", False, "all", **plain).route == "a/b"  # type: ignore[arg-type]
     assert Command("a", "session", False, "all", **plain).route is None  # type: ignore[arg-type]
     assert Command("a", "workspace", False, "local", **plain).route is None  # type: ignore[arg-type]
+
+
+class Ovens:
+    """Declares what words are mistaken in."""
+
+    @command("warm")
+    def warm(self, *, name: str | None = None, note: Annotated[str, Option("-m")] = "") -> None:
+        """Warm an oven.
+
+        Args:
+            name: Which.
+            note: Why.
+
+        Example:
+            mlops warm --name big
+        """
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (["odd"], "did you mean --name odd? "),
+        (["--name", "odd", "params"], 'did you mean --name "odd params"? '),
+        (["-m", "for", "bread"], 'did you mean -m "for bread"? '),
+        (["--name", "odd", "-p", "b=2"], ""),
+        (["-x"], ""),
+    ],
+)
+def test_words_too_many_are_told_what_they_were_meant_for(typed: list[str], meant: str) -> None:
+    """A text of several words wants quotes; an option that there is not is no name."""
+    with pytest.raises(UsageError) as caught:
+        parse_words(collect({"": Ovens})["warm"], typed)
+    assert (caught.value.hint or "").removesuffix("usage: warm [--name NAME] [-m NOTE]") == meant

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 
 from mlops_jupyter import Workspace
 from mlops_jupyter.errors import ConflictError, DeniedError, NotFoundError, StoreError
-from mlops_jupyter.tracking.connection import hide_password
+from mlops_jupyter.tracking import connection
+from mlops_jupyter.tracking.client import Tracking
 from mlops_jupyter.tracking.queue import journal as journal_module
 from mlops_jupyter.tracking.queue import points
 from mlops_jupyter.tracking.queue import queue as queue_module
@@ -29,8 +31,12 @@ from mlops_jupyter.tracking.queue.entries import (
 from mlops_jupyter.tracking.queue.journal import Delivered, Journal, names
 from mlops_jupyter.tracking.queue.local_ids import LocalIds, Refused, Waiting
 from mlops_jupyter.tracking.queue.points import Times
+from mlops_jupyter.uris import hide_secrets, shown_uri
 
 HEADER = encode("store", "embedded")
+
+
+BEGUN = {"experiment": "e", "name": "b", "parent": None, "tags": {}, "start": 1}
 
 
 def made(folder: Path, carried: list[bytes] | None = None) -> Journal:
@@ -63,7 +69,7 @@ def test_a_line_that_is_none_of_ours_is_no_entry(line: bytes) -> None:
 
 def test_runs_that_were_not_ended_are_open() -> None:
     """A run is open from its beginning, the local one's included, to its end or until the store knows of it."""
-    lines = [encode("open", "a"), encode("begin", "b", {}), encode("open", "c"), encode("open", "d")]
+    lines = [encode("open", "a"), encode("begin", "b", BEGUN), encode("open", "c"), encode("open", "d")]
     lines += [encode("end", "a", "FINISHED", 1), encode("closed", "c")]
     assert list(open_runs(lines)) == ["b", "d"]
 
@@ -337,11 +343,49 @@ def test_a_run_that_nobody_looks_at_takes_no_memory_that_grows(
         ("http://:secret@h:5000", "http://:***@h:5000"),
         ("mysql://u@h/db?ssl=1&password=secret&x=1", "mysql://u@h/db?ssl=1&password=***&x=1"),
         ("http://h:5000/path", "http://h:5000/path"),
-        ("http://h:5000/a@b", "http://h:5000/a@b"),
         ("postgresql://u:sec?ret#@h/db", "postgresql://u:***@h/db"),
-        ("can't open http://u:secret@h/ of a@b", "can't open http://u:***@h/ of a@b"),
+        ("http://u:sec'r\"et@h:5000", "http://u:***@h:5000"),
+        ("http://u@corp.com:secret@h:5000", "http://u@corp.com:***@h:5000"),
+        ("http://secret@h:5000", "http://***@h:5000"),
+        ("postgresql://u@h/db", "postgresql://u@h/db"),
+        ("http://u:99/secret@h:5000", "http://u:***@h:5000"),
+        ("postgresql://u:sec ret@h/db", "postgresql://u:***@h/db"),
+        ("http://h:5000/?api_key=secret&a=b@c", "http://h:5000/?api_key=***&a=b@c"),
+        ("sqlite:////folder/@home/mlflow.db", "sqlite:////folder/@home/mlflow.db"),
     ],
 )
 def test_no_password_is_shown(uri: str, shown: str) -> None:
     """Whatever characters it has, and wherever in the address it stands."""
-    assert hide_password(uri) == shown
+    assert shown_uri(uri) == shown
+
+
+def test_no_password_is_shown_in_what_others_say() -> None:
+    """In a text an address may stand anywhere."""
+    assert hide_secrets("can't open http://u:secret@h/ of a@b") == "can't open http://u:***@h/ of a@b"
+    assert hide_secrets("GET http://h/?token=secret refused") == "GET http://h/?token=*** refused"
+
+
+def test_a_server_behind_a_proxy_is_asked_through_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the environment names a proxy, that is who must be there; whom it is told to leave alone is asked."""
+    asked: list[tuple[str, int]] = []
+
+    def connect(address: tuple[str, int], timeout: float) -> None:
+        asked.append(address)
+        raise OSError("nobody")
+
+    monkeypatch.setattr(connection.socket, "create_connection", connect)
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    tracking = Workspace.open(tmp_path).tracking
+    away = Tracking(replace(tracking.config, tracking_uri="http://mlflow.example:5000"), lambda: None)
+    monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
+    with pytest.raises(StoreError):
+        away.check_reachable()
+    monkeypatch.setenv("no_proxy", "mlflow.example")
+    with pytest.raises(StoreError):
+        away.check_reachable()
+    monkeypatch.delenv("no_proxy")
+    monkeypatch.setenv("http_proxy", "socks5h://proxy.example:1080")
+    away.check_reachable()
+    assert asked == [("proxy.example", 3128), ("mlflow.example", 5000)]

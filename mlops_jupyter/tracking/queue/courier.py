@@ -12,6 +12,8 @@ from mlops_jupyter.working import working
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
 # So many failures in a row are no accident: the store is away, and a run that begins does not wait for it.
 _AWAY = 3
+# So often the store may fail, with nothing between that comes through, while somebody insists.
+_IN_VAIN = 2
 
 
 class Courier:
@@ -96,6 +98,11 @@ class Courier:
         with self._news:
             if self.problem is not None and not insist and self.wanted > time.monotonic():
                 return False
+        return bool(self._ask(self._patience if patience is None else patience, everything, self._moved))
+
+    def _ask(self, patience: float, everything: bool, moved: Callable[[], object]) -> bool | None:
+        """Wait for a round that begins from now on: whether it was carried out; None where nothing moves any more."""
+        with self._news:
             self._asked += 1
             self._is_all_asked = self._is_all_asked or everything
             mine, self.problem = self._asked, None
@@ -105,20 +112,38 @@ class Courier:
         with working("delivery of what was logged"), self._news:
             self._waiting += 1
             try:
-                return self._wait(mine, everything, self._patience if patience is None else patience)
+                return self._wait(mine, everything, patience, moved)
             finally:
                 self._waiting -= 1
 
-    def _wait(self, mine: int, everything: bool, patience: float) -> bool:
-        moved, until = self._moved(), time.monotonic() + patience
+    def _wait(self, mine: int, everything: bool, patience: float, moved: Callable[[], object]) -> bool | None:
+        known, until = moved(), time.monotonic() + patience
         while self._carried_out[everything] < mine and self._failed < mine:
-            if self._moved() != moved:
-                moved, until = self._moved(), time.monotonic() + patience
+            if (present := moved()) != known:
+                known, until = present, time.monotonic() + patience
             left = until - time.monotonic()
             if left <= 0:
-                return False
+                return None
             self._news.wait(min(left, 0.5))
         return self._carried_out[everything] >= mine
+
+    def insist(self, answer: Callable[[], str], progress: Callable[[], object]) -> str:
+        """Try again and again until a delivery brings an answer, as long as the store gets on.
+
+        Args:
+            answer: Gives it, or nothing.
+            progress: Gives something that changes whenever the store gets on, in the middle of a round, too.
+
+        Returns:
+            The answer; empty where there is none.
+        """
+        known, in_vain = progress(), 0
+        while not (found := answer()) and in_vain < _IN_VAIN:
+            if self._ask(self._patience, False, progress) is not False:
+                return answer()
+            before, known = known, progress()
+            in_vain = 0 if known != before else in_vain + 1
+        return found
 
     def wait_for(self, answer: Callable[[], str], patience: float) -> str:
         """Wait for something that a delivery brings, as long as the store is not known to be away.

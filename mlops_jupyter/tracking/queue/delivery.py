@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import shutil
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from mlops_jupyter.errors import DeniedError, MlopsError, translate
+from mlops_jupyter.errors import DeniedError, MlopsError, StoreError, translate
 from mlops_jupyter.tracking.patience import impatient
+from mlops_jupyter.tracking.queue.aside import Late, Put, Rejected
 from mlops_jupyter.tracking.queue.cells import Cells
 from mlops_jupyter.tracking.queue.entries import (
     BEGIN,
     CELLS,
     CLOSED,
+    CREATING,
     END,
     FILE,
     INPUT,
     METRIC,
+    MODEL,
     OPEN,
     PARAM,
     STORE,
@@ -32,19 +32,18 @@ from mlops_jupyter.tracking.queue.entries import (
     Entry,
 )
 from mlops_jupyter.tracking.queue.local_ids import LOCAL_ID, LocalIds, Refused, Waiting
+from mlops_jupyter.tracking.queue.spooled_models import SpooledModels
 
 #: MLflow's limits for one ``log_batch``.
 MOST, MOST_PARAMS, MOST_TAGS = 1000, 100, 100
 _VALUES = (METRIC, PARAM, TAG)
-_ARTIFACTS = (TEXT, FILE, CELLS)
+_ARTIFACTS = (TEXT, FILE, MODEL, CELLS)
 # So many failures in a row of one batch, while the store takes others, and it is looked at entry by entry.
 _PATIENCE = 5
-# For so long artifacts are waited for that their store does not take, in seconds.
-_LONG = 600.0
-# So often an entry is tried, and the store between, before it is the entry that is at fault.
-_TRIES = 3
 # How long a server may take for one call, in seconds.
 _LONGEST = 30
+# And for one whose answer somebody waits for.
+_SOON = 5
 # A run that was created so soon after it began was waited for, in milliseconds.
 _AT_ONCE = 1500
 # MLflow's tag that every run has: its name.
@@ -71,8 +70,8 @@ class Batch:
     def __init__(self, run: str, entries: Iterable[Entry] = ()) -> None:
         self.run = run
         self.entries = list(entries)
-        #: How often it failed, and when first, in the time of ``time.monotonic``.
-        self.failures, self.failed_at = 0, 0.0
+        #: How often it failed.
+        self.failures = 0
         self._named: dict[tuple[str, str], Entry] = {}
         self._counts = dict.fromkeys(_VALUES, 0)
 
@@ -100,7 +99,7 @@ def batches(entries: Iterable[Entry]) -> list[Batch]:
     made: list[Batch] = []
     filling: dict[str, Batch] = {}
     for entry in entries:
-        if entry.kind in (STORE, OPEN, CLOSED):
+        if entry.kind in (STORE, OPEN, CLOSED, CREATING):
             continue
         if entry.kind not in _VALUES:
             filling.pop(entry.run, None)
@@ -114,46 +113,6 @@ def batches(entries: Iterable[Entry]) -> list[Batch]:
     return made
 
 
-class Rejected:
-    """What the store will never take, with the reason, in ``queue/rejected/``.
-
-    Args:
-        folder: ``.mlops/queue/rejected``; made when it is first needed.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def keep(self, entries: Sequence[Entry], reason: str) -> None:
-        """Put entries aside.
-
-        Raises:
-            OSError: They can't be written.
-        """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        when = datetime.now(UTC).isoformat(timespec="milliseconds")
-        lines = [json.dumps({"when": when, "reason": reason, "entry": entry.to_json()}) for entry in entries]
-        # In one call, since other processes append here as well.
-        with (self.folder / f"{when[:10]}.jsonl").open("ab", buffering=0) as file:
-            file.write(("\n".join(lines) + "\n").encode())
-            os.fsync(file.fileno())
-
-    def summary(self) -> dict[str, Any] | None:
-        """Give how many there are, the last reason, and where they lie; None where there are none."""
-        count, last = 0, ""
-        for path in sorted(self.folder.glob("*.jsonl")):
-            with path.open(encoding="utf-8") as file:
-                for line in file:
-                    count, last = count + 1, line
-        if not count:
-            return None
-        try:
-            reason = str(json.loads(last)["reason"])
-        except (ValueError, KeyError):
-            reason = "unknown"
-        return {"entries": count, "reason": reason, "folder": str(self.folder)}
-
-
 def is_for_good(error: BaseException) -> bool:
     """Tell whether the store will say the same however often it is asked.
 
@@ -163,11 +122,26 @@ def is_for_good(error: BaseException) -> bool:
     if isinstance(error, MlopsError):
         # A token may be renewed, and a run that another process has begun may be created yet.
         return error.exit_code == 2 and not isinstance(error, DeniedError | Waiting)
+    if str(error).startswith("API request to "):
+        return False  # no answer of MLflow's: a proxy's before it, which may know better in a moment
     code = str(getattr(error, "error_code", ""))
+    if code == "INTERNAL_ERROR" and _is_of_a_value(error):
+        return True
     if code in ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "INVALID_STATE"):
         return True
     # A broken connection to a database arrives as a bad request, too.
     return code == "BAD_REQUEST" and not _DATABASE_AWAY.search(str(error))
+
+
+def _is_of_a_value(error: BaseException) -> bool:
+    """Tell whether a database's driver has refused a value, without asking the database: PostgreSQL's a NUL, say."""
+    raised = getattr(error.__cause__, "orig", error.__cause__)
+    return isinstance(raised, ValueError | TypeError | OverflowError)
+
+
+def _is_away(error: BaseException) -> bool:
+    """Tell whether it is that nobody has answered, or that something of this machine can't be read."""
+    return isinstance(error, OSError) and getattr(error, "response", None) is None
 
 
 class Delivery:
@@ -177,16 +151,20 @@ class Delivery:
         store: The store.
         ids: The ids of runs that were begun without it.
         rejected: Takes what is refused for good.
+        late: Takes what the store fails on while it takes other things.
         files: Where files wait that belong to entries.
         cells: The cells of runs.
     """
 
-    def __init__(self, store: Store, ids: LocalIds, rejected: Rejected, files: Path, cells: Cells) -> None:
+    def __init__(self, store: Store, ids: LocalIds, rejected: Rejected, late: Late, files: Path, cells: Cells) -> None:
         self._store = store
         self._ids = ids
         self._rejected = rejected
+        self.late = late
         self._files = files
         self._cells = cells
+        #: The models that wait there.
+        self.models = SpooledModels(files)
         #: MLflow's entities of the runs that were created, by local id, for whoever waits for one.
         self.created: dict[str, Any] = {}
 
@@ -199,60 +177,49 @@ class Delivery:
         # Tried again by us, and not by MLflow, which would not let go for minutes.
         with impatient.for_seconds(_LONGEST):
             self._store.check_reachable()
+            calls = self.models.calls
             try:
                 self._send(batch)
             except Exception as error:
-                if not is_for_good(error) and not self._is_poison(batch, error):
+                if self.models.calls != calls:
+                    batch.failures = 0  # it gets on, if bit by bit
+                if not is_for_good(error) and not self._is_to_part(batch, error):
                     raise translate(error) from error
                 self._part(batch, error)
 
-    def _is_poison(self, batch: Batch, error: Exception) -> bool:
+    def _is_to_part(self, batch: Batch, error: Exception) -> bool:
         """Tell whether it may be the batch that makes the store fail: it fails on this one again and again."""
         batch.failures += 1
-        batch.failed_at = batch.failed_at or time.monotonic()
-        if batch.failures < _PATIENCE or batch.entries[0].kind == BEGIN or isinstance(error, OSError):
-            return False
-        # Artifacts lie in a store of their own, of which the other tells nothing.
-        if batch.entries[0].kind in _ARTIFACTS and time.monotonic() - batch.failed_at < _LONG:
+        kind = batch.entries[0].kind
+        # Artifacts lie in a store of their own, which may be away while the other is there.
+        if batch.failures < _PATIENCE or kind == BEGIN or (_is_away(error) and kind not in _ARTIFACTS):
             return False
         return self._takes_others(batch.run)
 
     def _takes_others(self, run: str) -> bool:
         """Tell whether the store takes anything at all for a run, by writing what it has already."""
+        from mlflow.entities import RunTag
+
         try:
             client, real = self._store.connect(), self._ids.required(run)
-            client.set_tag(real, _NAME, client.get_run(real).info.run_name)
+            client.log_batch(real, tags=[RunTag(_NAME, client.get_run(real).info.run_name)])
         except Exception:
             return False  # it is the store: full, locked, read only or away; what was raised first is told
         return True
 
-    def _is_taken(self, batch: Batch) -> bool:
-        """Try an entry on which the store fails a few times more, as long as it takes others between.
-
-        Raises:
-            MlopsError: It does not.
-        """
-        for _ in range(_TRIES):
-            try:
-                self._send(batch)
-            except Exception as error:
-                if is_for_good(error):
-                    return False
-                if not self._takes_others(batch.run):
-                    raise translate(error) from error
-            else:
-                return True
-        return False
-
     def _part(self, batch: Batch, error: Exception) -> None:
-        """Send the halves of what was refused, down to the entry that is at fault."""
+        """Send the halves of what the store fails on, down to the entry that is at fault; that one is put aside."""
         entries = batch.entries
-        if len(entries) == 1 or isinstance(error, Refused) or self._is_gone(batch.run):
-            if not is_for_good(error) and self._is_taken(batch):
-                return
-            self._rejected.keep(entries, translate(error).message)
-            if entries[0].kind == BEGIN:
-                self._ids.refuse(batch.run, translate(error).message)
+        if isinstance(error, Refused) or self._is_gone(batch.run):
+            self._reject(entries, error)
+            return
+        if len(entries) == 1:
+            if is_for_good(error):
+                self._reject(entries, error)
+            elif self._takes_others(batch.run):
+                self.late.put(entries[0], translate(error).message)
+            else:
+                raise translate(error) from error
             return
         middle = len(entries) // 2
         for half in (entries[:middle], entries[middle:]):
@@ -263,6 +230,42 @@ class Delivery:
                 if not is_for_good(problem) and is_for_good(error):
                     raise translate(problem) from problem
                 self._part(part, problem)
+
+    def _reject(self, entries: Sequence[Entry], error: Exception) -> None:
+        said = translate(error).message
+        self._rejected.keep(entries, said)
+        if entries[0].kind == MODEL:
+            self.models.refuse(entries[0].values[0], said)
+        if entries[0].kind == BEGIN:
+            self._ids.refuse(entries[0].run, said)
+
+    def keep_strange(self, lines: Sequence[bytes]) -> None:
+        """Keep lines of a journal that are no entries, as a machine leaves them that has lost its power."""
+        if lines:
+            self._rejected.keep(lines, "the line is damaged, or of another version")
+
+    def retry_late(self) -> None:
+        """Try what was put aside and is due.
+
+        Raises:
+            MlopsError: The store is away.
+            OSError: The queue's own files can't be written.
+        """
+        with impatient.for_seconds(_LONGEST):
+            self._store.check_reachable()
+            self.late.retry(self._retry)
+
+    def _retry(self, put: Put) -> str | None:
+        """Send what was put aside: why it could not be; None where it is there, or will never be."""
+        entry = put.entry
+        try:
+            self._send(Batch(entry.run, [entry]))
+        except Exception as error:
+            is_over = put.is_over and not _is_away(error) and self._takes_others(entry.run)
+            if not is_over and not is_for_good(error):
+                return translate(error).message
+            self._reject([entry], error)
+        return None
 
     def _is_gone(self, run: str) -> bool:
         try:
@@ -285,6 +288,8 @@ class Delivery:
             client.log_text(run, text, name)
         elif first.kind == FILE:
             self._file(client, run, *first.values)
+        elif first.kind == MODEL:
+            self.models.deliver(client, run, *first.values)
         elif first.kind == CELLS:
             self._keep_cells(client, batch.run, run, *first.values)
         elif first.kind == INPUT:
@@ -320,6 +325,10 @@ class Delivery:
         if asked["parent"]:
             tags["mlflow.parentRunId"] = self._ids.required(asked["parent"])
         run = client.create_run(experiment, start_time=asked["start"], tags=tags, run_name=asked["name"])
+        if not run.info.run_id:
+            raise StoreError(
+                "the tracking server answered without a run", "check that [tracking] uri names an MLflow server"
+            )
         at_once = now() - asked["start"] < _AT_ONCE
         if at_once:
             self.created[entry.run] = run
@@ -345,6 +354,15 @@ class Delivery:
                 client.log_artifact(run, str(path), folder or None)
         shutil.rmtree(place)
 
+    def model_id(self, run: str, spooled: str) -> str:
+        """Give the store's id of a model that this process has accepted, once; empty where it has not all of it yet.
+
+        Raises:
+            ConflictError: The store will never take it.
+        """
+        with impatient.for_seconds(_SOON):
+            return self.models.id_of(self._store.connect, lambda: self._ids.required(run), spooled)
+
     def kill(self, run: str, when: float) -> None:
         """End the run of a process that is dead, unless it has ended, and keep the cells that it has left.
 
@@ -366,6 +384,29 @@ class Delivery:
                 if not is_for_good(error):
                     raise translate(error) from error
                 # The run was deleted, or never could be created: there is nothing left to end.
+
+    def kill_created(self, creation: Entry, when: float) -> None:
+        """End the run that a dead process was just creating, if it came to one.
+
+        Args:
+            creation: What it has noted before.
+            when: When the process was last heard of, in seconds since 1970.
+
+        Raises:
+            MlopsError: The store is away.
+        """
+        name, start = creation.values
+        with impatient.for_seconds(_LONGEST):
+            wanted = f"attributes.start_time = {start} and attributes.status = 'RUNNING'"
+            try:
+                made = self._store.connect().search_runs([creation.run], wanted, max_results=100)
+            except Exception as error:
+                if not is_for_good(error):
+                    raise translate(error) from error
+                return  # the experiment was deleted
+        for run in made:
+            if run.info.run_name == name:
+                self.kill(run.info.run_id, when)
 
 
 def end_run(client: Any, run: str, status: str, milliseconds: int) -> None:

@@ -112,8 +112,11 @@ class Journal:
             os.close(before[0])
 
     def is_there(self) -> bool:
-        """Tell whether the file still has its name; what goes to one that was deleted is lost."""
-        return os.fstat(self._handle).st_nlink > 0
+        """Tell whether the file still has its name; what goes to one that was deleted or moved away is lost."""
+        try:
+            return os.path.samestat(os.fstat(self._handle), self._path.stat())
+        except FileNotFoundError:
+            return False
 
     def close(self) -> None:
         """Let go of the journal; what was not delivered is left as a dead process leaves it."""

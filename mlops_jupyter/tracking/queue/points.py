@@ -17,6 +17,8 @@ class Times:
 
     def __init__(self) -> None:
         self._next: dict[int, int] = {}
+        # No point of a step that is not in there is as late as this.
+        self._floor = 0
         self._latest = 0
         self._most = _MOST
 
@@ -30,10 +32,17 @@ class Times:
         if now > self._latest:
             # Whatever was given away lies in the past: a loop that runs for days must not fill the memory.
             self._next.clear()
-        given = max(now, self._next.get(step, 0))
+            self._floor = now
+        given = max(now, self._next.get(step, self._floor))
         self._next[step] = given + 1
         self._latest = max(self._latest, given)
         if len(self._next) > self._most:
             self._next = {step: free for step, free in self._next.items() if free > now}
+            self._floor = max(self._floor, now)
             self._most = max(_MOST, 2 * len(self._next))
         return given
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether it has given times that are still to come: a point that is logged later must not be before them."""
+        return self._latest >= time.time_ns() // 1_000_000

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import atexit
-import logging
-import os
-import shutil
 import threading
 import time
-import uuid
-import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mlops_jupyter.errors import MlopsError, StoreError, translate
+from mlops_jupyter.tracking.queue import lifetime
+from mlops_jupyter.tracking.queue.aside import Late, Rejected
 from mlops_jupyter.tracking.queue.cells import Cells
 from mlops_jupyter.tracking.queue.courier import Courier
-from mlops_jupyter.tracking.queue.delivery import Delivery, Rejected, Store, now
+from mlops_jupyter.tracking.queue.delivery import Delivery, Store, now
 from mlops_jupyter.tracking.queue.entries import (
     BEGIN,
     CELLS,
     CLOSED,
+    CREATING,
     END,
     FILE,
     INPUT,
+    MODEL,
     OPEN,
     PARAM,
     STORE,
@@ -40,9 +37,9 @@ from mlops_jupyter.tracking.queue.entries import (
 from mlops_jupyter.tracking.queue.journal import Delivered, Journal
 from mlops_jupyter.tracking.queue.local_ids import LocalIds
 from mlops_jupyter.tracking.queue.points import Times
-from mlops_jupyter.tracking.queue.round import Round
+from mlops_jupyter.tracking.queue.round import Backlog, Round
+from mlops_jupyter.tracking.queue.spool import Spool
 
-_logger = logging.getLogger("mlops_jupyter")
 FOLDER = "queue"
 # The cells of a run that goes on are told so often, and some time after one has ended: meanwhile the next one does.
 _CELLS_EVERY, _CELLS_SOON = 5.0, 2.0
@@ -56,21 +53,6 @@ _MOST_WATCHED = 20_000
 
 #: A point as who watches a run is given it: the metric, the step and the number.
 Watched = deque[tuple[str, int, float]]
-
-
-@dataclass(frozen=True)
-class Backlog:
-    """What MLflow does not have yet.
-
-    Args:
-        entries: How many entries wait, of all processes.
-        rejected: What was refused for good: how many, the last reason, and the folder; None where nothing was.
-        problem: Why nothing goes through at present; empty where it does.
-    """
-
-    entries: int
-    rejected: Mapping[str, Any] | None
-    problem: str
 
 
 class Queue:
@@ -87,21 +69,23 @@ class Queue:
     def __init__(self, folder: Path, shown_uri: str, store: Store, prepare: Callable[[], None], alone: bool) -> None:
         self.folder = folder
         self.ids = LocalIds(folder / "ids")
-        self._files = folder / "files"
+        files = folder / "files"
+        self._spool = Spool(files)
         self._header = encode(STORE, shown_uri)
         self._prepare = prepare
         self._patience = _PATIENCE_ALONE if alone else _PATIENCE
         self._rejected = Rejected(folder / "rejected")
+        late = Late(folder / "late", self._header)
         self._cells = Cells(folder / "cells")
         self._round = Round(
             folder,
             self._header,
-            lambda: Delivery(store, self.ids, self._rejected, self._files, self._cells),
+            lambda: Delivery(store, self.ids, self._rejected, late, files, self._cells),
             self._cells,
             alone,
         )
         self._begin_anew()
-        _all.add(self)
+        lifetime.note(self)
 
     def _begin_anew(self) -> None:
         """Start without a journal and a thread: at first, and in a process that was forked off."""
@@ -211,19 +195,30 @@ class Queue:
             folder: Where among the run's artifacts.
         """
         self._ensure_folder()
-        spooled = uuid.uuid4().hex
-        aside = self._files / f".{spooled}.part"
+        self._accept(FILE, run, self._spool.copied(path), folder)
+
+    def model(self, run: str, said: Mapping[str, Any], write: Callable[[Path], None]) -> str:
+        """Accept a model, and wait for the store as long as that gets on; see :meth:`metric`.
+
+        Args:
+            run: The run's id.
+            said: ``name``, ``tags``, and ``run_tags``, which the run gets with it.
+            write: Saves it into a folder.
+
+        Returns:
+            The store's id of it; empty where the store has not all of it yet.
+
+        Raises:
+            ConflictError: The store will never take it.
+        """
+        self._ensure_folder()
+        spooled = self._spool.written(write)
         try:
-            aside.mkdir(parents=True)
-            if path.is_dir():
-                shutil.copytree(path, aside / path.name)
-            else:
-                shutil.copy2(path, aside / path.name)
-            aside.rename(self._files / spooled)
-        except OSError as error:
-            shutil.rmtree(aside, ignore_errors=True)
-            raise translate(error) from error
-        self._accept(FILE, run, spooled, folder)
+            self._accept(MODEL, run, spooled, said)
+        except MlopsError:
+            self._spool.discard(spooled)
+            raise
+        return self._courier.insist(lambda: self._round.model_id(run, spooled), self._round.progress)
 
     def begin(self, asked: Mapping[str, Any], patience: float) -> tuple[str, Any]:
         """Accept a run that the store is to create.
@@ -257,6 +252,17 @@ class Queue:
         self._untold.append(run)
         return real, created
 
+    def creating(self, experiment: str, name: str, start: int) -> None:
+        """Note that this process is about to create a run: if it dies before it knows the id, the run ends KILLED.
+
+        Args:
+            experiment: The store's id of the experiment.
+            name: The run's name.
+            start: When it starts, in milliseconds since 1970.
+        """
+        with self._turn:
+            self._put(encode(CREATING, experiment, name, start))
+
     def opened(self, run: str) -> None:
         """Note that this process has begun a run: if it dies, the run ends KILLED."""
         with self._turn:
@@ -277,7 +283,7 @@ class Queue:
             self._open.pop(run, None)
             self._params.pop(run, None)
             self._watched.pop(run, None)
-            for key in [key for key in self._metrics if key[0] == run]:
+            for key in [key for key, (_, times) in self._metrics.items() if key[0] == run and not times.is_ahead]:
                 del self._metrics[key]
         self._courier.wake(0)
 
@@ -358,7 +364,7 @@ class Queue:
             StoreError: It can't be.
         """
         self._round.wait_anew()
-        if not self.settle(insist=True):
+        if not self.settle(insist=True) or self._round.late():
             waiting = self.backlog()
             why = waiting.problem or "they are on their way"
             raise StoreError(
@@ -387,6 +393,8 @@ class Queue:
             self._round.carry_out(self._own, everything=everything, hurry=hurry)
         except Exception as error:  # whatever it is, what was accepted is still there: tried again, told by status
             return translate(error)
+        if late := self._round.late():
+            self._courier.wake(max(min(put.after for put in late) - time.time(), 0.1), urgent=False)
         return None
 
     def left_by_the_dead(self) -> set[str]:
@@ -397,6 +405,8 @@ class Queue:
         """Tell what MLflow does not have yet."""
         problem = self._courier.problem
         told = f"{problem.message}; {problem.hint}" if problem is not None else ""
+        if not told and (late := self._round.late()):
+            told = f"{len(late)} entries that the store fails on are tried again now and then: {late[0].reason}"
         return Backlog(self._round.waiting(), self._rejected.summary(), told)
 
     # How it ends
@@ -427,24 +437,3 @@ class Queue:
         self._round.forked()
         if journal is not None:
             journal.abandon()
-
-
-_all: weakref.WeakSet[Queue] = weakref.WeakSet()
-
-
-@atexit.register
-def _close_all() -> None:
-    for queue in list(_all):
-        try:
-            queue.close()
-        except Exception as error:  # the next one has entries of its own; what is here is kept for the next process
-            _logger.debug("a queue could not be closed: %s", error)
-
-
-def _after_fork() -> None:
-    for queue in list(_all):
-        queue.forked()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +13,16 @@ from typing import Any
 
 from mlops_jupyter.errors import StoreError, translate
 from mlops_jupyter.locks import Lock
+from mlops_jupyter.tracking.queue.aside import Put
 from mlops_jupyter.tracking.queue.cells import Cells
 from mlops_jupyter.tracking.queue.delivery import Batch, Delivery, batches
-from mlops_jupyter.tracking.queue.entries import decode, open_runs
+from mlops_jupyter.tracking.queue.entries import decode, last_creation, open_runs
 from mlops_jupyter.tracking.queue.journal import Chunk, Delivered, names
 
 _logger = logging.getLogger("mlops_jupyter")
 _OPENING = (b'["open"', b'["begin"', b'["end"', b'["closed"')
-_SILENT = (b'["store"', b'["open"', b'["closed"')
+_CREATING = (b'["creating"', b'["open"')
+_SILENT = (b'["store"', b'["open"', b'["closed"', b'["creating"')
 # Between two batches the thread sleeps three times as long as the first took, but no longer than this: a loop that logs
 # shares the interpreter with it. Whoever waits for the delivery ends that.
 _GENTLE, _LONGEST_REST = 3.0, 0.5
@@ -29,6 +31,21 @@ _LOCK_WAIT = 20.0
 _OTHERS_WAIT = 5.0
 # When a dead process's runs could not be ended, it is tried again after so many seconds, and not by each reader.
 _REST = 60.0
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """What MLflow does not have yet.
+
+    Args:
+        entries: How many entries wait, of all processes.
+        rejected: What was refused for good: how many, the last reason, and the folder; None where nothing was.
+        problem: Why nothing goes through at present; empty where it does.
+    """
+
+    entries: int
+    rejected: Mapping[str, Any] | None
+    problem: str
 
 
 @dataclass
@@ -99,6 +116,20 @@ class Round:
                 problem = problem or error  # one that can't get on must not hold back the others
         if problem is not None:
             raise problem
+        self._try_late()
+
+    def _try_late(self) -> None:
+        lock = Lock(self._folder / "late.lock")
+        if self._delivery.late.is_due() and lock.acquire():
+            try:
+                with self.turn():
+                    self._delivery.retry_late()
+            finally:
+                lock.release()
+
+    def late(self) -> Sequence[Put]:
+        """Give the entries that the store has not taken while it took others."""
+        return self._delivery.late.waiting()
 
     def others_are_through(self, own: str | None) -> bool:
         """Wait a few seconds for other processes that are delivering what they had accepted up to now.
@@ -135,7 +166,8 @@ class Round:
         known = self._ours.get(journal.name)
         if known is None:
             header = journal.header()
-            known = header in (self._header, b"")
+            # One that can't be read belongs to nobody else.
+            known = header == self._header or decode(header) is None
             if header:
                 self._ours[journal.name] = known
         return known
@@ -147,7 +179,7 @@ class Round:
             with suppress(FileNotFoundError, PermissionError):  # taken away while we look, or another account's
                 if self._is_ours(journal) and (journal.pending() or (name != own and self._is_to_bury(journal))):
                     return True
-        return False
+        return self._delivery.late.is_due()
 
     def left_by_the_dead(self, own: str | None) -> set[str]:
         """Give the stores that journals of dead processes go to."""
@@ -186,6 +218,8 @@ class Round:
         try:
             for run in open_runs(journal.lines(_OPENING), self._cells.runs()):
                 self._delivery.kill(run, journal.last_written())
+            if (creation := last_creation(journal.lines(_CREATING))) is not None:
+                self._delivery.kill_created(creation, journal.last_written())
         except Exception as error:
             if journal.name not in self._unburied:
                 said = translate(error)
@@ -198,7 +232,9 @@ class Round:
         # A server that fails every third call would otherwise fail the same batch of a chunk for ever.
         part = self._broken_off.get(journal.name)
         if part is None or (part.chunk.segment, part.chunk.start) != (chunk.segment, chunk.start):
-            entries = [entry for entry in map(decode, chunk.lines) if entry is not None]
+            read = [(line, decode(line)) for line in chunk.lines]
+            self._delivery.keep_strange([line for line, entry in read if entry is None])
+            entries = [entry for _, entry in read if entry is not None]
             part = self._broken_off[journal.name] = _Part(chunk, batches(entries))
         while part.left:
             began = time.monotonic()
@@ -236,6 +272,14 @@ class Round:
         """Give MLflow's entity of a run that was created here under a local id, once; None where it was not."""
         return self._delivery.created.pop(run, None)
 
+    def model_id(self, run: str, spooled: str) -> str:
+        """Give the store's id of a model that was accepted here, once; empty where it has not all of it yet."""
+        return self._delivery.model_id(run, spooled)
+
+    def progress(self) -> object:
+        """Give something that changes with all that gets to the store, pieces of a large model's file included."""
+        return self.moved, self._delivery.models.progress()
+
     @staticmethod
     def _take(lock: Lock, position: Callable[[], object]) -> None:
         """Take a lock, as long as whoever holds it gets on."""
@@ -253,4 +297,4 @@ class Round:
         for name in names(self._folder):
             with suppress(FileNotFoundError):  # delivered, and taken away, while we look
                 count += Delivered(self._folder, name).count(_SILENT)
-        return count
+        return count + len(self.late())

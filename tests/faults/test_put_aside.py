@@ -1,0 +1,175 @@
+"""What a store does not take while it takes other things, what is damaged, and a queue that is taken away."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from driving import until
+from programs import program, settings
+
+from mlops_jupyter import Workspace
+from mlops_jupyter.errors import StoreError
+from mlops_jupyter.tracking import log
+from mlops_jupyter.tracking.queue import aside, courier
+
+
+def test_files_that_their_store_does_not_take_hold_nothing_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Artifacts may lie elsewhere than runs: what follows is delivered, they are tried again, and no gate decides."""
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    monkeypatch.setattr(courier, "_LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr(aside, "_FIRST", 0.05)
+    monkeypatch.setattr(aside, "_LONGEST", 0.1)
+    workspace = Workspace.open(tmp_path)
+    queue = workspace.tracking.queue
+    over, real = threading.Event(), MlflowClient.log_text
+
+    def refuse(client: Any, run: str, text: str, name: str) -> None:
+        if not over.is_set():
+            raise MlflowException("503 Slow Down")
+        real(client, run, text, name)
+
+    monkeypatch.setattr(MlflowClient, "log_text", refuse)
+    with workspace.run("texts") as run:
+        queue.text(run.run_id, "note.txt", "kept")
+        log.log_metric("n", 1.0)
+        until(queue._round.late, "it is put aside", 30)
+    assert workspace.runs.get(run.run_id).metrics == {"n": 1.0}
+    assert workspace.runs.get(run.run_id).status == "FINISHED"
+    status = workspace.status().to_json()
+    assert (status["backlog"], status["rejected"]) == (1, None)
+    assert "503 Slow Down" in str(status["problems"])
+    with pytest.raises(StoreError, match="1 logged entries are not in the store yet"):
+        queue.require_settled()
+    over.set()
+    until(lambda: queue.backlog().entries == 0, "it is there", 30)
+    assert workspace.runs.text(workspace.runs.get(run.run_id), "note.txt") == "kept"
+    queue.require_settled()
+
+
+def test_an_entry_that_the_store_never_takes_is_put_aside_for_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that fails on one number, and takes all others for ten minutes, will never take it; that is told."""
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    monkeypatch.setattr(courier, "_LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr(aside, "_FIRST", 0.01)
+    workspace = Workspace.open(tmp_path)
+    real = MlflowClient.log_batch
+
+    def refuse(client: Any, run: str, metrics: Any = (), *more: Any, **named: Any) -> None:
+        if any(metric.value == 13.0 for metric in metrics):
+            raise MlflowException("500: it is the thirteenth")
+        real(client, run, metrics, *more, **named)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", refuse)
+    with workspace.run("numbers") as run:
+        for step in range(100):
+            log.log_metric("n", float(step), step)
+        until(workspace.tracking.queue._round.late, "it is put aside", 30)
+    assert len(workspace.tracking.client.get_metric_history(run.run_id, "n")) == 99
+    assert workspace.status().to_json()["rejected"] is None
+    assert workspace.status().to_json()["backlog"] == 1
+    monkeypatch.setattr(aside, "LONG", 0.0)
+    until(lambda: workspace.tracking.queue.backlog().entries == 0, "it is given up", 30)
+    assert workspace.status().to_json()["rejected"]["entries"] == 1
+
+
+def test_a_store_that_takes_no_numbers_for_a_while_loses_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the one call that brings numbers fails, and others do not, it is not the numbers that are at fault."""
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    monkeypatch.setattr(courier, "_LONGEST_PAUSE", 0.01)
+    workspace = Workspace.open(tmp_path)
+    failures: list[int] = []
+    with workspace.run("waits") as run:
+        with monkeypatch.context() as patch:
+
+            def refuse(*_: Any, **__: Any) -> None:
+                failures.append(1)
+                raise MlflowException("API request to log-batch failed with error code 404 != 200", error_code=3)
+
+            patch.setattr(MlflowClient, "log_batch", refuse)
+            for step in range(50):
+                log.log_metric("n", float(step), step)
+            until(lambda: len(failures) > 30, "it is tried often", 30)
+        workspace.tracking.queue.require_settled()
+    assert workspace.status().to_json()["rejected"] is None
+    assert len(workspace.tracking.client.get_metric_history(run.run_id, "n")) == 50
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        b"\0" * 40 + b"\n",
+        b'["metric","RUN","n"]\n',
+        b'["param","RUN","only a name"]\n',
+        b'["cells","RUN"]\n',
+        b'["file","RUN","../../up",""]\n',
+        b'["text","RUN",["a"],"b"]\n',
+        b"[" * 100_000 + b"\n",
+        b'["of a later version","RUN"]\n',
+    ],
+)
+def test_a_damaged_line_holds_up_no_other(tmp_path: Path, damaged: bytes) -> None:
+    """What a machine leaves that has lost its power is kept aside, and what is whole before and after it arrives."""
+    workspace = settings(tmp_path, None)
+    program(
+        tmp_path,
+        "import os, mlops_jupyter\nrun = mlops_jupyter.run('dead')\nrun.__enter__()\n"
+        "from mlops_jupyter.tracking.queue import courier\ncourier.Courier.wake = lambda *_, **__: None\n"
+        "for i in range(10): mlops_jupyter.log_metric('n', i, i)\nos.kill(os.getpid(), 9)",
+    )
+    (journal,) = (tmp_path / ".mlops" / "queue").glob("*.jsonl")
+    lines = journal.read_bytes().splitlines(keepends=True)
+    run_id = next(json.loads(line)[1] for line in lines if line.startswith(b'["metric"'))
+    lines.insert(len(lines) - 5, damaged.replace(b"RUN", run_id.encode()))
+    journal.write_bytes(b"".join(lines))
+    (run,) = workspace.runs.find()
+    assert (run.status, run.metrics["n"]) == ("KILLED", 9.0)
+    assert len(workspace.tracking.client.get_metric_history(run.run_id, "n")) == 10
+    assert workspace.status().to_json()["rejected"]["entries"] == 1
+
+
+def test_a_journal_whose_first_line_is_damaged_is_nobody_else_s(tmp_path: Path) -> None:
+    """Where it can't be read which store a journal goes to, it is the workspace's own."""
+    workspace = settings(tmp_path, None)
+    program(
+        tmp_path,
+        "import os, mlops_jupyter\nrun = mlops_jupyter.run('dead')\nrun.__enter__()\n"
+        "from mlops_jupyter.tracking.queue import courier\ncourier.Courier.wake = lambda *_, **__: None\n"
+        "for i in range(10): mlops_jupyter.log_metric('n', i, i)\nos.kill(os.getpid(), 9)",
+    )
+    (journal,) = (tmp_path / ".mlops" / "queue").glob("*.jsonl")
+    journal.write_bytes(b"\0" * 30 + journal.read_bytes())
+    (run,) = workspace.runs.find()
+    assert (run.status, run.metrics["n"]) == ("KILLED", 9.0)
+
+
+@pytest.mark.parametrize("how", ["renamed", "replaced"])
+def test_a_queue_that_is_taken_away_is_told(tmp_path: Path, how: str) -> None:
+    """Numbers that go to a file which nobody will look for are no accepted numbers."""
+    workspace = settings(tmp_path, None)
+    queue = tmp_path / ".mlops" / "queue"
+
+    def logs() -> None:
+        until_told = time.monotonic() + 10
+        with workspace.run("gone"):
+            queue.rename(tmp_path / "elsewhere")
+            if how == "replaced":
+                queue.mkdir()
+            while time.monotonic() < until_told:
+                log.log_metric("n", 1.0)
+                time.sleep(0.01)
+
+    with pytest.raises(StoreError, match="deleted or replaced"):
+        logs()
