@@ -12,7 +12,7 @@ export interface ICommands {
   init: { dir?: string; experiment?: string; tracking_uri?: string };
   'log artifact': { path: string };
   'log data': { var: string; name?: string; role?: 'train' | 'test' | 'holdout' };
-  'log figure': { var: string };
+  'log figure': { var: string; name?: string };
   'log metric': { pairs: string[]; step?: string };
   'log model': { var: string; name?: string; register?: string };
   'log param': { pairs: string[] };
@@ -56,7 +56,7 @@ export const COMMANDS: {
   init: { needs: 'workspace', long: false, summary: "Write mlops.toml and make the store; running it twice changes nothing." },
   'log artifact': { needs: 'session', long: false, summary: "Keep a file or a folder with the active run." },
   'log data': { needs: 'session', long: false, summary: "Note which data the active run reads, with a digest over all of its content." },
-  'log figure': { needs: 'session', long: false, summary: "Keep a matplotlib or plotly figure with the active run." },
+  'log figure': { needs: 'session', long: false, summary: "Keep a matplotlib or plotly figure with the active run, in the place of one of that name." },
   'log metric': { needs: 'session', long: false, summary: "Write numbers of metrics to the active run." },
   'log model': { needs: 'session', long: false, summary: "Keep a model with the active run: signature, input example and pinned requirements included." },
   'log param': { needs: 'session', long: false, summary: "Write parameters to the active run; a bare word that is no variable is text." },

@@ -171,7 +171,7 @@ def test_a_model_that_the_store_takes_at_once_has_its_id_at_once(
     workspace = opened(tmp_path, request.getfixturevalue(store))
     model = fitted()
     with workspace.run("well") as run:
-        logged = mlops_jupyter.log_model(model, register="churn", input_example=ROWS[:2])
+        logged = mlops_jupyter.log_model(model, register="at-once", input_example=ROWS[:2])
         assert mlflow_module().last_logged_model().model_id == logged.model_id
     assert (logged.model_id, logged.version) == (the_model(workspace, run.run_id).model_id, 1)
     assert log.find_logged(model).model_id == logged.model_id

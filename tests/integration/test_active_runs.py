@@ -104,9 +104,9 @@ def test_registering_from_python_is_in_the_ledger(workspace: Workspace) -> None:
     from sklearn.dummy import DummyClassifier
 
     with workspace.run("model"):
-        logged = mlops_jupyter.log_model(DummyClassifier().fit([[0], [1]], [0, 1]), register="churn")
+        logged = mlops_jupyter.log_model(DummyClassifier().fit([[0], [1]], [0, 1]), register="from-python")
     assert logged.version == 1
-    assert [row["kind"] for row in workspace.registry.audit("churn").rows] == ["model.registered"]
+    assert [row["kind"] for row in workspace.registry.audit("from-python").rows] == ["model.registered"]
 
 
 def test_init_twice_with_a_relative_database_changes_nothing(folder: Path) -> None:
