@@ -99,6 +99,7 @@ def absolute_store(url: str | None, root: Path) -> str | None:
 
 # What a query calls a thing that nobody else may know.
 _SECRET = re.compile(r"(?i)([?&;][^=&;\s]*(?:pass|pwd|secret|token|key|sig|credential|auth)[^=&;\s]*=)[^&;\s'\"]*")
+_ADDRESS = re.compile(r"[^:/@]*(?::\d+)?(?:/|$)")
 _QUERY = re.compile(r"\?(?=[\w.-]+=)")
 
 
@@ -111,11 +112,14 @@ def shown_uri(uri: str) -> str:
         uri: The URI, alone.
     """
     before, mark, rest = uri.partition("://")
+    before = before.lower()
     if not mark:
         return _SECRET.sub(r"\1***", uri)
     if before.startswith("sqlite"):
         return uri  # a file
     place, query = _QUERY.split(rest, maxsplit=1) if _QUERY.search(rest) else (rest, None)
+    if query is not None and "@" in query and "@" not in place and not _ADDRESS.match(place):
+        place, query = rest, None  # what looks like a query is a part of the password
     account, at, address = place.rpartition("@")
     if at:
         user, colon, _ = account.partition(":")
@@ -133,4 +137,5 @@ def hide_secrets(text: str) -> str:
     """
     # Up to the last @ of what may be an address: a password may hold any character, slashes too. A port is none.
     text = re.sub(r"(://[^\s:/@?#]*):(?!\d+(?:[/?#\s]|$))[^\s'\"]*@", r"\1:***@", text)
+    text = re.sub(r"(?i)(https?://)[^\s:/@'\"]+@", r"\1***@", text)
     return _SECRET.sub(r"\1***", text)

@@ -1,7 +1,7 @@
 """This process's active run: a cell's, a pipeline step's, or one opened with ``mlops_jupyter.run``.
 
 The active run is MLflow's own as well, so that ``mlflow.log_*`` and our functions land in the same one. A thread that
-opens a run has its own; a thread that opened none writes to the run of the process, and to that one from then on.
+opens a run has its own; a thread that opened none writes to the run of the process.
 """
 
 from __future__ import annotations
@@ -83,20 +83,6 @@ class _Open:
         run = _task_run.get()
         return run if run is not None and run.run_id in self._outer else None
 
-    def bind(self, run: ActiveRun) -> None:
-        """Keep a thread that has opened no run with the one that it writes to: it may outlive that run.
-
-        A pool's threads are everybody's; they write to what is open when they do.
-        """
-        thread = threading.current_thread()
-        if thread is not threading.main_thread() and not self.here and run in self.process and not _is_a_pool_s(thread):
-            self._local.bound = run
-
-    @property
-    def bound(self) -> ActiveRun | None:
-        """The run that this thread writes to, ended or not, since it has written to it before."""
-        return getattr(self._local, "bound", None)
-
     def has(self, run: ActiveRun) -> bool:
         """Tell whether a run is open, in this thread or as the process's."""
         return run in self.here or run in self.process
@@ -111,14 +97,6 @@ class _Open:
         return stack
 
 
-def _is_a_pool_s(thread: threading.Thread) -> bool:
-    target = getattr(thread, "_target", None)
-    rooms = {str(getattr(of, "__module__", "")).partition(".")[0] for of in (target, type(thread)) if of is not None}
-    return not rooms.isdisjoint(_POOLS)
-
-
-# Libraries whose threads do one thing after the other, for whoever asks.
-_POOLS = {"anyio", "concurrent", "dask", "distributed", "joblib", "multiprocessing", "tornado"}
 _logger = logging.getLogger("mlops_jupyter")
 _task_run: ContextVar[ActiveRun | None] = ContextVar("mlops_jupyter_run", default=None)
 _open = _Open()
@@ -143,9 +121,8 @@ def active_run() -> ActiveRun | None:
     """Give the run that a call from here would write to, or None; asking changes nothing.
 
     Returns:
-        The innermost run that is open in this task or thread, whoever opened it; else the one that this thread has
-        written to before, which may have ended; else the process's; else the run that the orchestrator of a pipeline
-        began for this process.
+        The innermost run that is open in this task or thread, whoever opened it; else the process's; else the run that
+        the orchestrator of a pipeline began for this process.
     """
     here, of_task = _open.here, _open.of_task()
     if here and here[-1].run_id in _unknown_to_mlflow:
@@ -157,8 +134,8 @@ def active_run() -> ActiveRun | None:
             if _is(run, run_id):
                 return of_task or run
         return _opened_elsewhere(run_id, present.info.run_name)
-    if of_task is not None or _open.bound is not None:
-        return of_task or _open.bound
+    if of_task is not None:
+        return of_task
     if _open.process and (here is not _open.process or _open.is_inherited):
         return _open.process[-1]
     return _step_run()
@@ -206,7 +183,6 @@ def require_run() -> ActiveRun:
             "no run is active",
             "put %%mlops run on top of the cell, type %mlops start, or use `with mlops_jupyter.run():`",
         )
-    _open.bind(run)
     return run
 
 

@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.request import getproxies
 
 from mlops_jupyter.config import Config
 from mlops_jupyter.errors import ConflictError, InternalError, MlopsError, StoreError, translate
@@ -94,9 +94,10 @@ class Connection:
             return
         try:
             url = urlsplit(self._asked_through or self.uri)
-            if url.scheme.startswith("socks"):
-                return  # whoever speaks to it finds out
-            port = url.port or _PORTS[url.scheme.partition("+")[0]]
+            known = _PORTS.get(url.scheme.partition("+")[0])
+            if known is None:
+                return  # a proxy of another kind: whoever speaks to it finds out
+            port = url.port or known
             socket.create_connection((url.hostname, port), 1).close()
         except (OSError, ValueError) as error:
             raise StoreError(
@@ -107,11 +108,12 @@ class Connection:
     @property
     def _asked_through(self) -> str | None:
         """The proxy that stands between here and a server, if the environment names one."""
-        url = urlsplit(self.uri)
-        if not url.scheme.startswith("http") or proxy_bypass(url.hostname or ""):
+        if not self.uri.lower().startswith("http") or not getproxies():
             return None
-        known = getproxies()
-        proxy = known.get(url.scheme) or known.get("all")
+        # As the library that MLflow asks by sees it: which hosts go by no proxy is understood in many ways.
+        from requests.utils import get_environ_proxies, select_proxy
+
+        proxy = select_proxy(self.uri, get_environ_proxies(self.uri))
         return f"http://{proxy}" if proxy and "://" not in proxy else proxy
 
     def check_driver(self) -> None:

@@ -32,6 +32,15 @@ ROWS = np.random.default_rng(0).normal(size=(40, 3))
 LABELS = ROWS[:, 0] > 0
 
 
+@pytest.fixture(scope="module", autouse=True)
+def imported() -> None:
+    """Import once what takes a while, so that no test measures it."""
+    import mlflow.sklearn
+    import skops.io  # noqa: F401
+
+    assert mlflow.sklearn
+
+
 def fitted() -> LogisticRegression:
     return LogisticRegression().fit(ROWS, LABELS)
 

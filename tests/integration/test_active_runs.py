@@ -7,7 +7,6 @@ import multiprocessing.pool
 import os
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -272,38 +271,6 @@ def test_a_version_knows_its_run_by_the_store_s_id(workspace: Workspace, monkeyp
     version = workspace.registry.show("late/1").to_json()
     assert version["run_id"] == run.store_id
     assert (run.store_id == run.run_id) is not workspace.tracking.is_remote
-
-
-def test_a_thread_that_outlives_its_run_writes_into_no_other(workspace: Workspace) -> None:
-    """What a thread of the first cell still logs is the first run's, also while a child or the second one is open."""
-    goes_on, logged = threading.Event(), threading.Semaphore(0)
-
-    def work() -> None:
-        for step in range(4):
-            mlops_jupyter.log_metric("late", step, step)
-            logged.release()
-            goes_on.wait(60)
-            goes_on.clear()
-
-    thread = threading.Thread(target=work)
-    with workspace.run("first") as first:
-        thread.start()
-        assert logged.acquire(timeout=60)
-        with workspace.run("child", nested=True) as child:
-            goes_on.set()
-            assert logged.acquire(timeout=60)
-    with workspace.run("second") as second:
-        goes_on.set()
-        assert logged.acquire(timeout=60)
-    goes_on.set()
-    assert logged.acquire(timeout=60)
-    goes_on.set()
-    thread.join()
-    workspace.tracking.queue.require_settled()
-    known = {run.run_id: workspace.runs.get(run.run_id) for run in (first, child, second)}
-    assert len(workspace.tracking.client.get_metric_history(first.run_id, "late")) == 4
-    assert [dict(known[run.run_id].metrics) for run in (child, second)] == [{}, {}]
-    assert known[first.run_id].status == "FINISHED"
 
 
 @pytest.mark.parametrize("pool", [ThreadPoolExecutor, multiprocessing.pool.ThreadPool])

@@ -19,7 +19,7 @@ from mlops_jupyter.tracking.client import Tracking
 from mlops_jupyter.tracking.queue import journal as journal_module
 from mlops_jupyter.tracking.queue import points
 from mlops_jupyter.tracking.queue import queue as queue_module
-from mlops_jupyter.tracking.queue.delivery import MOST, MOST_PARAMS, batches, is_for_good
+from mlops_jupyter.tracking.queue.batches import MOST, MOST_PARAMS, batches
 from mlops_jupyter.tracking.queue.entries import (
     Entry,
     decode,
@@ -28,6 +28,7 @@ from mlops_jupyter.tracking.queue.entries import (
     metric_prefix,
     open_runs,
 )
+from mlops_jupyter.tracking.queue.failures import is_for_good
 from mlops_jupyter.tracking.queue.journal import Delivered, Journal, names
 from mlops_jupyter.tracking.queue.local_ids import LocalIds, Refused, Waiting
 from mlops_jupyter.tracking.queue.points import Times
@@ -286,7 +287,7 @@ def test_a_local_id_leads_to_the_stores(tmp_path: Path) -> None:
 
 def test_entries_that_were_put_aside_say_why(tmp_path: Path) -> None:
     """The reason and the entry itself are there to be read, and counted."""
-    from mlops_jupyter.tracking.queue.delivery import Rejected
+    from mlops_jupyter.tracking.queue.aside import Rejected
 
     rejected = Rejected(tmp_path / "rejected")
     assert rejected.summary() is None
@@ -348,6 +349,8 @@ def test_a_run_that_nobody_looks_at_takes_no_memory_that_grows(
         ("http://u@corp.com:secret@h:5000", "http://u@corp.com:***@h:5000"),
         ("http://secret@h:5000", "http://***@h:5000"),
         ("postgresql://u@h/db", "postgresql://u@h/db"),
+        ("postgresql://u:sec?ret=1@h/db", "postgresql://u:***@h/db"),
+        ("HTTP://secret@h", "http://***@h"),
         ("http://u:99/secret@h:5000", "http://u:***@h:5000"),
         ("postgresql://u:sec ret@h/db", "postgresql://u:***@h/db"),
         ("http://h:5000/?api_key=secret&a=b@c", "http://h:5000/?api_key=***&a=b@c"),
@@ -362,6 +365,7 @@ def test_no_password_is_shown(uri: str, shown: str) -> None:
 def test_no_password_is_shown_in_what_others_say() -> None:
     """In a text an address may stand anywhere."""
     assert hide_secrets("can't open http://u:secret@h/ of a@b") == "can't open http://u:***@h/ of a@b"
+    assert hide_secrets("GET http://token@h/ refused") == "GET http://***@h/ refused"
     assert hide_secrets("GET http://h/?token=secret refused") == "GET http://h/?token=*** refused"
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ from mlops_jupyter.tracking.queue.entries import Entry, decode
 _FIRST, _LONGEST = 1.0, 60.0
 #: For so many seconds it is tried; a store that takes others all that time will never take it.
 LONG = 600.0
+#: And so often at the least.
+OFTEN = 8
+_NAME = re.compile(r"(?P<due>\d{15})-(?P<store>[0-9a-f]{8})-(?P<age>\d{20})-[0-9a-f]{8}\.json")
 
 
 class Rejected:
@@ -73,27 +77,27 @@ class Put:
     Args:
         path: The file that it is in.
         entry: The entry.
+        target: What it would replace, and what would replace it: an artifact's name, say; empty for what is only added.
         since: When, in seconds since 1970.
         tries: How often it has failed since.
-        after: When to try again, in seconds since 1970.
         reason: What the store said.
     """
 
     path: Path
     entry: Entry
+    target: str
     since: float
     tries: int
-    after: float
     reason: str
 
     @property
     def is_over(self) -> bool:
-        """Whether it was tried for long enough."""
-        return time.time() - self.since >= LONG
+        """Whether it was tried for long enough, and often: nobody may have been there to try."""
+        return time.time() - self.since >= LONG and self.tries >= OFTEN
 
 
 class Late:
-    """Keeps entries for one store, a file each, in ``queue/late/``.
+    """Keeps entries, a file each, in ``queue/late/``; a file's name tells when to try it, and for which store.
 
     Args:
         folder: The folder; made when it is first needed.
@@ -103,55 +107,112 @@ class Late:
     def __init__(self, folder: Path, store: bytes) -> None:
         self._folder = folder
         self._store = store.decode().strip()
+        self._mark = f"{zlib.crc32(store.strip()):08x}"
 
-    def put(self, entry: Entry, reason: str) -> None:
+    def put(self, entry: Entry, target: str, reason: str) -> list[Entry]:
         """Put an entry aside; it is safe when this returns.
+
+        Args:
+            entry: The entry.
+            target: What it would replace, and what would replace it.
+            reason: What the store said.
+
+        Returns:
+            Those that were put aside before, and that it replaces.
 
         Raises:
             OSError: It can't be written.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
-        name = f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}.json"
-        self._write(Put(self._folder / name, entry, time.time(), 0, time.time() + _FIRST, reason))
+        before = [put for put in self._all() if target and _is_same(put, entry, target)]
+        self._write(Put(self._folder / f"{time.time_ns():020d}", entry, target, time.time(), 0, reason), _FIRST)
+        for put in before:
+            put.path.unlink(missing_ok=True)
+        return [put.entry for put in before]
 
-    def _write(self, put: Put) -> None:
-        said: dict[str, Any] = {"store": self._store, "entry": put.entry.to_json(), "since": put.since}
-        said |= {"tries": put.tries, "after": put.after, "reason": put.reason}
-        write_whole(put.path, json.dumps(said).encode())
-
-    def waiting(self) -> list[Put]:
-        """Give what is there, the oldest first."""
-        return list(self._read())
-
-    def is_due(self) -> bool:
-        """Tell whether any is to be tried by now."""
-        now = time.time()
-        return any(put.after <= now for put in self._read())
-
-    def _read(self) -> Iterator[Put]:
-        for path in sorted(self._folder.glob("*.json")):
-            with suppress(FileNotFoundError, PermissionError, ValueError, KeyError, TypeError):
-                said = json.loads(path.read_bytes())
-                entry = decode(json.dumps(said["entry"]).encode())
-                if said["store"] == self._store and entry is not None:
-                    numbers = float(said["since"]), int(said["tries"]), float(said["after"])
-                    yield Put(path, entry, *numbers, str(said["reason"]))
-
-    def retry(self, send: Callable[[Put], str | None]) -> None:
-        """Try what is due.
-
-        Args:
-            send: Sends one, or puts it where it belongs for good; gives why not.
+    def again(self, put: Put, reason: str) -> None:
+        """Note that an entry has failed once more.
 
         Raises:
-            OSError: The files can't be written.
+            OSError: It can't be written.
         """
-        for put in self.waiting():
-            if put.after > time.time() or not put.path.exists():
-                continue
-            reason = send(put)
-            if reason is None:
-                put.path.unlink(missing_ok=True)
-            else:
-                pause = min(_FIRST * 2 ** min(put.tries + 1, 10), _LONGEST)
-                self._write(Put(put.path, put.entry, put.since, put.tries + 1, time.time() + pause, reason))
+        pause = min(_FIRST * 2 ** min(put.tries + 1, 10), _LONGEST)
+        self._write(replace(put, tries=put.tries + 1, reason=reason), pause)
+        put.path.unlink(missing_ok=True)
+
+    def _write(self, put: Put, pause: float) -> None:
+        said: dict[str, Any] = {"store": self._store, "entry": put.entry.to_json(), "target": put.target}
+        said |= {"since": put.since, "tries": put.tries, "reason": put.reason}
+        age = put.path.name.rpartition("-")[0].rpartition("-")[2] or put.path.name
+        name = f"{int((time.time() + pause) * 1000):015d}-{self._mark}-{age}-{uuid.uuid4().hex[:8]}.json"
+        write_whole(self._folder / name, json.dumps(said).encode())
+
+    def _named(self) -> list[re.Match[str]]:
+        """Give what the names tell, the oldest first."""
+        try:
+            found = (_NAME.fullmatch(entry.name) for entry in os.scandir(self._folder))
+            return sorted(filter(None, found), key=lambda name: name["age"])
+        except FileNotFoundError:
+            return []
+
+    def _own(self) -> list[re.Match[str]]:
+        return [name for name in self._named() if name["store"] == self._mark]
+
+    def count(self) -> int:
+        """Give how many there are."""
+        return len(self._own())
+
+    def pause(self) -> float | None:
+        """Give the seconds until the next one is to be tried; None where there is none."""
+        due = min((int(name["due"]) for name in self._own()), default=None)
+        return None if due is None else due / 1000 - time.time()
+
+    def due(self) -> list[Path]:
+        """Give those that are to be tried by now, the oldest first."""
+        now = time.time() * 1000
+        return [self._folder / name[0] for name in self._own() if int(name["due"]) <= now]
+
+    def reason(self) -> str:
+        """Give why the oldest one is here."""
+        return next((put.reason for put in self._all()), "")
+
+    def stores(self) -> set[str]:
+        """Give the stores, as they are shown, that any of them goes to."""
+        kept = (_said(self._folder / name[0]) for name in self._named())
+        read = (decode(f"{said['store']}\n".encode()) for said in kept if said is not None)
+        return {entry.run for entry in read if entry is not None}
+
+    def _all(self) -> list[Put]:
+        return [put for name in self._own() if (put := self.read(self._folder / name[0])) is not None]
+
+    def read(self, path: Path) -> Put | None:
+        """Read one; None where it is gone, or damaged."""
+        said = _said(path)
+        entry = decode(json.dumps(said["entry"]).encode()) if said is not None else None
+        if said is None or entry is None:
+            return None
+        return Put(path, entry, said["target"], said["since"], said["tries"], said["reason"])
+
+    def sent(self, entry: Entry, target: str) -> list[Entry]:
+        """Note that the store has an entry: what was put aside before it, and would replace it now, is not sent.
+
+        Returns:
+            What was put aside.
+        """
+        before = [put for put in self._all() if _is_same(put, entry, target)] if self.count() else []
+        for put in before:
+            put.path.unlink(missing_ok=True)
+        return [put.entry for put in before]
+
+
+def _is_same(put: Put, entry: Entry, target: str) -> bool:
+    return (put.entry.kind, put.entry.run, put.target) == (entry.kind, entry.run, target)
+
+
+def _said(path: Path) -> dict[str, Any] | None:
+    kinds = {"store": str, "entry": list, "target": str, "since": float, "tries": int, "reason": str}
+    try:
+        said = json.loads(path.read_bytes())
+    except (FileNotFoundError, PermissionError, ValueError):
+        return None
+    is_whole = isinstance(said, dict) and all(isinstance(said.get(key), kind) for key, kind in kinds.items())
+    return said if is_whole else None

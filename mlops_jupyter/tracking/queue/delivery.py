@@ -2,42 +2,39 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from mlops_jupyter.errors import DeniedError, MlopsError, StoreError, translate
+from mlops_jupyter.errors import MlopsError, StoreError, translate
 from mlops_jupyter.tracking.patience import impatient
 from mlops_jupyter.tracking.queue.aside import Late, Put, Rejected
+from mlops_jupyter.tracking.queue.batches import Batch
 from mlops_jupyter.tracking.queue.cells import Cells
 from mlops_jupyter.tracking.queue.entries import (
     BEGIN,
     CELLS,
-    CLOSED,
-    CREATING,
     END,
     FILE,
     INPUT,
     METRIC,
     MODEL,
-    OPEN,
     PARAM,
-    STORE,
     TAG,
     TEXT,
     Entry,
 )
-from mlops_jupyter.tracking.queue.local_ids import LOCAL_ID, LocalIds, Refused, Waiting
+from mlops_jupyter.tracking.queue.failures import is_away, is_for_good
+from mlops_jupyter.tracking.queue.local_ids import LOCAL_ID, LocalIds, Refused
 from mlops_jupyter.tracking.queue.spooled_models import SpooledModels
+from mlops_jupyter.uris import hide_secrets
 
-#: MLflow's limits for one ``log_batch``.
-MOST, MOST_PARAMS, MOST_TAGS = 1000, 100, 100
-_VALUES = (METRIC, PARAM, TAG)
 _ARTIFACTS = (TEXT, FILE, MODEL, CELLS)
+# What takes the place of what was there before.
+_REPLACING = (TAG, TEXT, FILE, CELLS)
 # So many failures in a row of one batch, while the store takes others, and it is looked at entry by entry.
 _PATIENCE = 5
 # How long a server may take for one call, in seconds.
@@ -48,7 +45,6 @@ _SOON = 5
 _AT_ONCE = 1500
 # MLflow's tag that every run has: its name.
 _NAME = "mlflow.runName"
-_DATABASE_AWAY = re.compile(r"OperationalError|InterfaceError|PendingRollback|\.InternalError|\.DatabaseError")
 
 
 class Store(Protocol):
@@ -62,86 +58,6 @@ class Store(Protocol):
 
     def experiment_id(self, name: str | None = None) -> str:
         """Give an experiment's id, making it when there is none of that name."""
-
-
-class Batch:
-    """Entries of one run that go to the store in one call."""
-
-    def __init__(self, run: str, entries: Iterable[Entry] = ()) -> None:
-        self.run = run
-        self.entries = list(entries)
-        #: How often it failed.
-        self.failures = 0
-        self._named: dict[tuple[str, str], Entry] = {}
-        self._counts = dict.fromkeys(_VALUES, 0)
-
-    def takes(self, entry: Entry) -> bool:
-        """Tell whether one more fits in; a second value of a param does not, so that the first one holds."""
-        if len(self.entries) >= MOST or (entry.kind != METRIC and (entry.kind, entry.values[0]) in self._named):
-            return False
-        limit = {METRIC: MOST, PARAM: MOST_PARAMS, TAG: MOST_TAGS}[entry.kind]
-        return self._counts[entry.kind] < limit
-
-    def add(self, entry: Entry) -> None:
-        """Put one more in."""
-        self.entries.append(entry)
-        self._counts[entry.kind] += 1
-        if entry.kind != METRIC:
-            self._named[entry.kind, entry.values[0]] = entry
-
-
-def batches(entries: Iterable[Entry]) -> list[Batch]:
-    """Merge entries into as few calls as MLflow allows; of one run, nothing overtakes anything.
-
-    Args:
-        entries: In the order in which they were accepted.
-    """
-    made: list[Batch] = []
-    filling: dict[str, Batch] = {}
-    for entry in entries:
-        if entry.kind in (STORE, OPEN, CLOSED, CREATING):
-            continue
-        if entry.kind not in _VALUES:
-            filling.pop(entry.run, None)
-            made.append(Batch(entry.run, [entry]))
-            continue
-        batch = filling.get(entry.run)
-        if batch is None or not batch.takes(entry):
-            batch = filling[entry.run] = Batch(entry.run)
-            made.append(batch)
-        batch.add(entry)
-    return made
-
-
-def is_for_good(error: BaseException) -> bool:
-    """Tell whether the store will say the same however often it is asked.
-
-    Args:
-        error: What MLflow, or what is below it, has raised.
-    """
-    if isinstance(error, MlopsError):
-        # A token may be renewed, and a run that another process has begun may be created yet.
-        return error.exit_code == 2 and not isinstance(error, DeniedError | Waiting)
-    if str(error).startswith("API request to "):
-        return False  # no answer of MLflow's: a proxy's before it, which may know better in a moment
-    code = str(getattr(error, "error_code", ""))
-    if code == "INTERNAL_ERROR" and _is_of_a_value(error):
-        return True
-    if code in ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "INVALID_STATE"):
-        return True
-    # A broken connection to a database arrives as a bad request, too.
-    return code == "BAD_REQUEST" and not _DATABASE_AWAY.search(str(error))
-
-
-def _is_of_a_value(error: BaseException) -> bool:
-    """Tell whether a database's driver has refused a value, without asking the database: PostgreSQL's a NUL, say."""
-    raised = getattr(error.__cause__, "orig", error.__cause__)
-    return isinstance(raised, ValueError | TypeError | OverflowError)
-
-
-def _is_away(error: BaseException) -> bool:
-    """Tell whether it is that nobody has answered, or that something of this machine can't be read."""
-    return isinstance(error, OSError) and getattr(error, "response", None) is None
 
 
 class Delivery:
@@ -192,7 +108,7 @@ class Delivery:
         batch.failures += 1
         kind = batch.entries[0].kind
         # Artifacts lie in a store of their own, which may be away while the other is there.
-        if batch.failures < _PATIENCE or kind == BEGIN or (_is_away(error) and kind not in _ARTIFACTS):
+        if batch.failures < _PATIENCE or kind == BEGIN or (is_away(error) and kind not in _ARTIFACTS):
             return False
         return self._takes_others(batch.run)
 
@@ -207,19 +123,24 @@ class Delivery:
             return False  # it is the store: full, locked, read only or away; what was raised first is told
         return True
 
-    def _part(self, batch: Batch, error: Exception) -> None:
-        """Send the halves of what the store fails on, down to the entry that is at fault; that one is put aside."""
-        entries = batch.entries
-        if isinstance(error, Refused) or self._is_gone(batch.run):
+    def _part(self, batch: Batch, error: Exception, whole: Batch | None = None) -> None:
+        """Send the halves of what the store fails on, down to the entry that is at fault; that one is put aside.
+
+        Args:
+            batch: What it fails on.
+            error: How.
+            whole: The batch that it is a part of; what is put aside is taken out of it, and not sent again.
+        """
+        entries, whole = batch.entries, whole or batch
+        if (len(entries) == 1 and is_for_good(error)) or isinstance(error, Refused) or self._is_gone(batch.run):
             self._reject(entries, error)
+            whole.drop(entries)
             return
         if len(entries) == 1:
-            if is_for_good(error):
-                self._reject(entries, error)
-            elif self._takes_others(batch.run):
-                self.late.put(entries[0], translate(error).message)
-            else:
+            if not self._takes_others(batch.run):
                 raise translate(error) from error
+            self._put_aside(entries[0], translate(error).message)
+            whole.drop(entries)
             return
         middle = len(entries) // 2
         for half in (entries[:middle], entries[middle:]):
@@ -229,10 +150,31 @@ class Delivery:
             except Exception as problem:
                 if not is_for_good(problem) and is_for_good(error):
                     raise translate(problem) from problem
-                self._part(part, problem)
+                self._part(part, problem, whole)
+
+    def _put_aside(self, entry: Entry, reason: str) -> None:
+        for older in self.late.put(entry, self._target(entry), hide_secrets(reason)):
+            self._forget(older)
+
+    def _target(self, entry: Entry) -> str:
+        """Give what an entry replaces in the store, of the same run and kind; nothing where it is only added."""
+        if entry.kind in (TAG, TEXT):
+            return str(entry.values[0])
+        if entry.kind == CELLS:
+            return "cells"
+        if entry.kind == FILE:
+            spooled, folder = entry.values
+            place = self._files / spooled
+            return "/".join([folder, *sorted(path.name for path in place.iterdir())]) if place.is_dir() else ""
+        return ""
+
+    def _forget(self, entry: Entry) -> None:
+        """Take away what an entry has in the spool that is not sent any more."""
+        if entry.kind == FILE:
+            shutil.rmtree(self._files / entry.values[0], ignore_errors=True)
 
     def _reject(self, entries: Sequence[Entry], error: Exception) -> None:
-        said = translate(error).message
+        said = hide_secrets(translate(error).message)
         self._rejected.keep(entries, said)
         if entries[0].kind == MODEL:
             self.models.refuse(entries[0].values[0], said)
@@ -244,16 +186,29 @@ class Delivery:
         if lines:
             self._rejected.keep(lines, "the line is damaged, or of another version")
 
-    def retry_late(self) -> None:
-        """Try what was put aside and is due.
+    def retry_late(self, path: Path) -> None:
+        """Try something that was put aside.
+
+        Args:
+            path: The file that it is in.
 
         Raises:
             MlopsError: The store is away.
             OSError: The queue's own files can't be written.
         """
+        put = self.late.read(path)
+        if put is None:
+            if path.exists():
+                self.keep_strange([path.read_bytes()])
+                path.unlink(missing_ok=True)
+            return
         with impatient.for_seconds(_LONGEST):
             self._store.check_reachable()
-            self.late.retry(self._retry)
+            reason = self._retry(put)
+        if reason is None:
+            path.unlink(missing_ok=True)
+        else:
+            self.late.again(put, reason)
 
     def _retry(self, put: Put) -> str | None:
         """Send what was put aside: why it could not be; None where it is there, or will never be."""
@@ -261,11 +216,19 @@ class Delivery:
         try:
             self._send(Batch(entry.run, [entry]))
         except Exception as error:
-            is_over = put.is_over and not _is_away(error) and self._takes_others(entry.run)
-            if not is_over and not is_for_good(error):
-                return translate(error).message
+            if not is_for_good(error) and not self._is_over(put, error):
+                return hide_secrets(translate(error).message)
             self._reject([entry], error)
         return None
+
+    def _is_over(self, put: Put, error: Exception) -> bool:
+        """Tell whether there is no hope that the store ever takes it."""
+        try:
+            if self._is_gone(put.entry.run):
+                return True
+        except MlopsError:
+            return False  # it is the store that is away
+        return put.is_over and not is_away(error) and self._takes_others(put.entry.run)
 
     def _is_gone(self, run: str) -> bool:
         try:
@@ -276,6 +239,15 @@ class Delivery:
             raise translate(error) from error
 
     def _send(self, batch: Batch) -> None:
+        replaced = [(entry, self._target(entry)) for entry in batch.entries if entry.kind in _REPLACING]
+        self._bring(batch)
+        for entry, target in replaced:
+            for older in self.late.sent(entry, target):
+                self._forget(older)
+
+    def _bring(self, batch: Batch) -> None:
+        if not batch.entries:
+            return  # all of it was put aside
         first = batch.entries[0]
         if first.kind == BEGIN:
             self._begin(first)
@@ -379,11 +351,14 @@ class Delivery:
                 info = client.get_run(real).info
                 if info.status == "RUNNING":
                     client.set_terminated(real, "KILLED", max(int(when * 1000), info.start_time))
-                self._keep_cells(client, run, real, True)
             except Exception as error:
                 if not is_for_good(error):
                     raise translate(error) from error
-                # The run was deleted, or never could be created: there is nothing left to end.
+                return  # the run was deleted, or never could be created: there is nothing left to end
+            try:
+                self._keep_cells(client, run, real, True)
+            except Exception as error:  # which lie with the artifacts: their store may be away, or full
+                self._put_aside(Entry(CELLS, run, (True,)), translate(error).message)
 
     def kill_created(self, creation: Entry, when: float) -> None:
         """End the run that a dead process was just creating, if it came to one.

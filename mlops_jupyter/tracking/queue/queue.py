@@ -39,10 +39,13 @@ from mlops_jupyter.tracking.queue.local_ids import LocalIds
 from mlops_jupyter.tracking.queue.points import Times
 from mlops_jupyter.tracking.queue.round import Backlog, Round
 from mlops_jupyter.tracking.queue.spool import Spool
+from mlops_jupyter.uris import hide_secrets
 
 FOLDER = "queue"
 # The cells of a run that goes on are told so often, and some time after one has ended: meanwhile the next one does.
 _CELLS_EVERY, _CELLS_SOON = 5.0, 2.0
+# What was put aside is tried again after so many seconds at the soonest: another process may be at it.
+_LATE_AGAIN = 1.0
 #: How long metrics are gathered before they are sent, in seconds.
 GATHER = 0.5
 # For how long a store may get on with nothing before it is no longer waited for: a database that others write to takes
@@ -75,12 +78,12 @@ class Queue:
         self._prepare = prepare
         self._patience = _PATIENCE_ALONE if alone else _PATIENCE
         self._rejected = Rejected(folder / "rejected")
-        late = Late(folder / "late", self._header)
+        self._late = Late(folder / "late", self._header)
         self._cells = Cells(folder / "cells")
         self._round = Round(
             folder,
             self._header,
-            lambda: Delivery(store, self.ids, self._rejected, late, files, self._cells),
+            lambda: Delivery(store, self.ids, self._rejected, self._late, files, self._cells),
             self._cells,
             alone,
         )
@@ -122,8 +125,14 @@ class Queue:
             self._put(metric_line(known[0], value, step, known[1].time_of(step)))
             if self._watched and (watched := self._watched.get(run)) is not None:
                 watched.append((name, step, value))
-        if not self._courier.wanted:
+        if not (wanted := self._courier.wanted) or self._is_only_for_late(wanted):
             self._courier.wake(GATHER)
+
+    def _is_only_for_late(self, wanted: float) -> bool:
+        """Tell whether the next delivery is one that numbers can't wait for; one that waits for the store is none."""
+        if self._courier.problem is not None:
+            return False
+        return not self._courier.is_urgent or wanted > time.monotonic() + GATHER
 
     def watch(self, run: str) -> Watched:
         """Keep the points of a run's metrics in memory as well, until it ends, as far as this process accepts them.
@@ -244,7 +253,7 @@ class Queue:
         self._courier.wake(0)
         real = self._courier.wait_for(lambda: self.ids.real(run), patience)
         created = self._round.created(run)
-        if created is None:
+        if created is None or not real:
             return run, None
         # From here on it is told of under the store's id, its end as well.
         self.opened(real)
@@ -364,7 +373,7 @@ class Queue:
             StoreError: It can't be.
         """
         self._round.wait_anew()
-        if not self.settle(insist=True) or self._round.late():
+        if not self.settle(insist=True) or self._late.count():
             waiting = self.backlog()
             why = waiting.problem or "they are on their way"
             raise StoreError(
@@ -378,7 +387,8 @@ class Queue:
             self.settle(1.0, everything=False)
 
     def _is_work(self, everything: bool) -> bool:
-        return bool(self._courier.wanted) or self._round.is_work(self._own, everything=everything)
+        is_wanted = bool(self._courier.wanted) and self._courier.is_urgent
+        return is_wanted or self._round.is_work(self._own, everything=everything)
 
     @property
     def _own(self) -> str | None:
@@ -393,8 +403,8 @@ class Queue:
             self._round.carry_out(self._own, everything=everything, hurry=hurry)
         except Exception as error:  # whatever it is, what was accepted is still there: tried again, told by status
             return translate(error)
-        if late := self._round.late():
-            self._courier.wake(max(min(put.after for put in late) - time.time(), 0.1), urgent=False)
+        if (pause := self._late.pause()) is not None:
+            self._courier.wake(max(pause, _LATE_AGAIN), urgent=False)
         return None
 
     def left_by_the_dead(self) -> set[str]:
@@ -404,9 +414,9 @@ class Queue:
     def backlog(self) -> Backlog:
         """Tell what MLflow does not have yet."""
         problem = self._courier.problem
-        told = f"{problem.message}; {problem.hint}" if problem is not None else ""
-        if not told and (late := self._round.late()):
-            told = f"{len(late)} entries that the store fails on are tried again now and then: {late[0].reason}"
+        told = hide_secrets(f"{problem.message}; {problem.hint}") if problem is not None else ""
+        if not told and (late := self._late.count()):
+            told = f"{late} entries that the store fails on are tried again now and then: {self._late.reason()}"
         return Backlog(self._round.waiting(), self._rejected.summary(), told)
 
     # How it ends

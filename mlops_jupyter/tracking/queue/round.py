@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +13,9 @@ from typing import Any
 
 from mlops_jupyter.errors import StoreError, translate
 from mlops_jupyter.locks import Lock
-from mlops_jupyter.tracking.queue.aside import Put
+from mlops_jupyter.tracking.queue.batches import Batch, batches
 from mlops_jupyter.tracking.queue.cells import Cells
-from mlops_jupyter.tracking.queue.delivery import Batch, Delivery, batches
+from mlops_jupyter.tracking.queue.delivery import Delivery
 from mlops_jupyter.tracking.queue.entries import decode, last_creation, open_runs
 from mlops_jupyter.tracking.queue.journal import Chunk, Delivered, names
 
@@ -27,6 +27,8 @@ _SILENT = (b'["store"', b'["open"', b'["closed"', b'["creating"')
 # shares the interpreter with it. Whoever waits for the delivery ends that.
 _GENTLE, _LONGEST_REST = 3.0, 0.5
 _LOCK_WAIT = 20.0
+# After so many seconds whoever waits goes before the rest of what was put aside.
+_LATE_PATIENCE = 1.0
 # How long others are waited for who are delivering what is theirs, in seconds.
 _OTHERS_WAIT = 5.0
 # When a dead process's runs could not be ended, it is tried again after so many seconds, and not by each reader.
@@ -116,20 +118,23 @@ class Round:
                 problem = problem or error  # one that can't get on must not hold back the others
         if problem is not None:
             raise problem
-        self._try_late()
+        self._try_late(hurry)
 
-    def _try_late(self) -> None:
+    def _try_late(self, hurry: Callable[[], bool]) -> None:
+        """Try what was put aside, one after the other; who waits for something else does not wait for all of it."""
+        due, began = self._delivery.late.due(), time.monotonic()
         lock = Lock(self._folder / "late.lock")
-        if self._delivery.late.is_due() and lock.acquire():
-            try:
+        if not due or not lock.acquire():
+            return
+        try:
+            for path in due:
                 with self.turn():
-                    self._delivery.retry_late()
-            finally:
-                lock.release()
-
-    def late(self) -> Sequence[Put]:
-        """Give the entries that the store has not taken while it took others."""
-        return self._delivery.late.waiting()
+                    self._delivery.retry_late(path)
+                self.moved += 1
+                if hurry() and time.monotonic() - began > _LATE_PATIENCE:
+                    break
+        finally:
+            lock.release()
 
     def others_are_through(self, own: str | None) -> bool:
         """Wait a few seconds for other processes that are delivering what they had accepted up to now.
@@ -166,8 +171,8 @@ class Round:
         known = self._ours.get(journal.name)
         if known is None:
             header = journal.header()
-            # One that can't be read belongs to nobody else.
-            known = header == self._header or decode(header) is None
+            # One that can't be read belongs to nobody else; one that is just being made has none yet.
+            known = header == self._header or (decode(header) is None and (bool(header) or journal.is_dead()))
             if header:
                 self._ours[journal.name] = known
         return known
@@ -179,7 +184,7 @@ class Round:
             with suppress(FileNotFoundError, PermissionError):  # taken away while we look, or another account's
                 if self._is_ours(journal) and (journal.pending() or (name != own and self._is_to_bury(journal))):
                     return True
-        return self._delivery.late.is_due()
+        return bool(self._delivery.late.due())
 
     def left_by_the_dead(self, own: str | None) -> set[str]:
         """Give the stores that journals of dead processes go to."""
@@ -190,7 +195,7 @@ class Round:
                 if name != own and journal.is_dead():
                     entry = decode(journal.header() or self._header)
                     found.add(entry.run if entry is not None else "")
-        return found - {""}
+        return (found | self._delivery.late.stores()) - {""}
 
     def _journal(self, journal: Delivered, is_own: bool, hurry: Callable[[], bool]) -> None:
         """Deliver one journal, or leave it to whoever is at it."""
@@ -297,4 +302,4 @@ class Round:
         for name in names(self._folder):
             with suppress(FileNotFoundError):  # delivered, and taken away, while we look
                 count += Delivered(self._folder, name).count(_SILENT)
-        return count + len(self.late())
+        return count + self._delivery.late.count()

@@ -8,6 +8,7 @@ nobody finds half a model through its run.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ from mlops_jupyter.errors import ConflictError
 from mlops_jupyter.files import write_whole
 from mlops_jupyter.tracking.patience import impatient
 
+_logger = logging.getLogger("mlops_jupyter")
 #: The tag of a logged model that names its place in the spool.
 SPOOLED = "mlops.spooled"
 #: The folder in its place in the spool that is the model's own.
@@ -143,7 +145,11 @@ class SpooledModels:
         if known or (self._files / spooled).exists():
             return known
         # Another process was faster, and has told nobody.
-        found = _found(client(), client().get_run(run()).info.experiment_id, spooled)
+        try:
+            found = _found(client(), client().get_run(run()).info.experiment_id, spooled)
+        except Exception as error:  # it is there, and just can't be asked for
+            _logger.debug("the id of a model could not be asked for: %s", error)
+            return ""
         return str(found.model_id) if found is not None else ""
 
 
