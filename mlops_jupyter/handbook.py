@@ -73,7 +73,7 @@ class Handbook:
         below = [name for name in self._commands if name.startswith(" ".join(words) + " ")]
         if below and " ".join(words) not in self._commands:
             group = {name: self._commands[name] for name in below}
-            return Guide(" ".join(words), usages(group, self._prefix), tuple(below))
+            return Guide(" ".join(words), overview(group, self._prefix, usage=True), tuple(below))
         found, rest = find(self._commands, words)
         if rest:
             raise NotFoundError(f"there is no verb {' '.join(words)!r}", f"`help {found.verb}` shows its use")
@@ -129,30 +129,20 @@ def describe(command: Command, prefix: str) -> str:
     return "\n".join(lines)
 
 
-def usages(commands: Mapping[str, Command], prefix: str) -> str:
-    """Give the usage lines of a few commands that belong together as plain text.
+def overview(commands: Mapping[str, Command], prefix: str, *, usage: bool = False) -> str:
+    """Give a list of commands as plain text.
 
     Args:
         commands: Verb → command.
         prefix: What is typed before the verb in this door.
+        usage: Whether to show how each is used, which takes a line more.
 
     Returns:
-        Two lines a command, and how to learn more.
-    """
-    lines = [f"{prefix} {command.usage()}\n    {command.summary}" for command in commands.values()]
-    return "\n".join([*lines, "", f"{prefix} help VERB shows one verb's use, with an example."])
-
-
-def overview(commands: Mapping[str, Command], prefix: str) -> str:
-    """Give the list of all commands as plain text.
-
-    Args:
-        commands: Verb → command.
-        prefix: What is typed before the verb in this door.
-
-    Returns:
-        A line a command, and how to learn more.
+        A line or two a command, and how to learn more.
     """
     width = max(len(verb) for verb in commands)
-    lines = [f"  {verb:<{width}}  {command.summary}" for verb, command in commands.items()]
+    if usage:
+        lines = [f"{prefix} {command.usage()}\n    {command.summary}" for command in commands.values()]
+    else:
+        lines = [f"  {verb:<{width}}  {command.summary}" for verb, command in commands.items()]
     return "\n".join([*lines, "", f"{prefix} help VERB shows one verb's use, with an example."])

@@ -186,10 +186,10 @@ class Tracking(Connection):
             return self.queue.begin(asked, _MOMENT)
         every = dict(tags) | ({"mlflow.parentRunId": parent} if parent else {})
         client, experiment_id, start = self.connect(), self.experiment_id(experiment), now()
-        self.queue.creating(experiment_id, name, start)
-        with self.queue.turn():
+        with self.queue.turn():  # one creation at a time, so that the last noted is the one that a kill may cut off
+            self.queue.creating(experiment_id, name, start)
             run = client.create_run(experiment_id, start_time=start, tags=every, run_name=name)
-        self.queue.opened(run.info.run_id)
+            self.queue.opened(run.info.run_id)
         return run.info.run_id, run
 
     def param_of(self, run_id: str, name: str) -> str | None:

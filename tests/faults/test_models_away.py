@@ -9,13 +9,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from driving import Notebook, environment, mlops, until
+from programs import opened
 from sklearn.linear_model import LogisticRegression
 from stores import FailingProxy, MlflowServer
 
@@ -43,23 +44,6 @@ def imported() -> None:
 
 def fitted() -> LogisticRegression:
     return LogisticRegression().fit(ROWS, LABELS)
-
-
-@pytest.fixture
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    """Give a server of the test's own, which it may stop."""
-    made = MlflowServer(tmp_path_factory.mktemp("server"))
-    made.start()
-    try:
-        yield made
-    finally:
-        made.stop()
-
-
-def opened(place: Path, uri: str) -> Workspace:
-    """Open a workspace on a server."""
-    (place / "mlops.toml").write_text(f'[tracking]\nexperiment = "{place.name}-{os.getpid()}"\nuri = "{uri}"\n')
-    return Workspace.open(place)
 
 
 def settled(workspace: Workspace) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 from driving import until
-from programs import program, settings
+from programs import died_with_ten_points, settings
 
 from mlops_jupyter import Workspace
 from mlops_jupyter.errors import StoreError
@@ -127,13 +128,7 @@ def test_a_store_that_takes_no_numbers_for_a_while_loses_none(tmp_path: Path, mo
 def test_a_damaged_line_holds_up_no_other(tmp_path: Path, damaged: bytes) -> None:
     """What a machine leaves that has lost its power is kept aside, and what is whole before and after it arrives."""
     workspace = settings(tmp_path, None)
-    program(
-        tmp_path,
-        "import os, mlops_jupyter\nrun = mlops_jupyter.run('dead')\nrun.__enter__()\n"
-        "from mlops_jupyter.tracking.queue import courier\ncourier.Courier.wake = lambda *_, **__: None\n"
-        "for i in range(10): mlops_jupyter.log_metric('n', i, i)\nos.kill(os.getpid(), 9)",
-    )
-    (journal,) = (tmp_path / ".mlops" / "queue").glob("*.jsonl")
+    journal = died_with_ten_points(tmp_path)
     lines = journal.read_bytes().splitlines(keepends=True)
     run_id = next(json.loads(line)[1] for line in lines if line.startswith(b'["metric"'))
     lines.insert(len(lines) - 5, damaged.replace(b"RUN", run_id.encode()))
@@ -147,13 +142,7 @@ def test_a_damaged_line_holds_up_no_other(tmp_path: Path, damaged: bytes) -> Non
 def test_a_journal_whose_first_line_is_damaged_is_nobody_else_s(tmp_path: Path) -> None:
     """Where it can't be read which store a journal goes to, it is the workspace's own."""
     workspace = settings(tmp_path, None)
-    program(
-        tmp_path,
-        "import os, mlops_jupyter\nrun = mlops_jupyter.run('dead')\nrun.__enter__()\n"
-        "from mlops_jupyter.tracking.queue import courier\ncourier.Courier.wake = lambda *_, **__: None\n"
-        "for i in range(10): mlops_jupyter.log_metric('n', i, i)\nos.kill(os.getpid(), 9)",
-    )
-    (journal,) = (tmp_path / ".mlops" / "queue").glob("*.jsonl")
+    journal = died_with_ten_points(tmp_path)
     journal.write_bytes(b"\0" * 30 + journal.read_bytes())
     (run,) = workspace.runs.find()
     assert (run.status, run.metrics["n"]) == ("KILLED", 9.0)
@@ -306,3 +295,25 @@ def test_what_was_put_aside_for_another_store_goes_there(tmp_path: Path, mlflow_
     other.tracking.recover()
     assert late.count() == 0
     assert dict(settings(tmp_path, None, "before").runs.get(run.run_id).metrics) == {"n": 7.0}
+
+
+def test_what_another_account_put_aside_is_left_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What this account can't read is no failure of its delivery, round after round, and holds nothing up."""
+    workspace = Workspace.open(tmp_path)
+    with workspace.run("theirs") as run:
+        pass
+    late = workspace.tracking.queue._late
+    late.put(Entry("tag", run.run_id, ("whose", "theirs")), "whose", "it failed")
+    (theirs,) = (tmp_path / ".mlops" / "queue" / "late").glob("*.json")
+    until(late.due, "it is due", 30)
+    real = os.access
+    # The account that runs the tests may read everything.
+    monkeypatch.setattr(os, "access", lambda path, *mode: Path(path) != theirs and real(path, *mode))
+    workspace.tracking.recover()
+    with workspace.run("mine"):
+        log.log_metric("n", 1.0)
+    assert workspace.status().to_json()["problems"] == []
+    assert theirs.exists()
+    monkeypatch.undo()
+    workspace.tracking.recover()
+    assert workspace.runs.get(run.run_id).tags["whose"] == "theirs"

@@ -7,11 +7,12 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from driving import Notebook, mlops, until
+from programs import opened
 from stores import FailingProxy, MlflowServer, PostgreSQL
 from writers import expected, points
 
@@ -22,23 +23,6 @@ from mlops_jupyter.tracking import active, log
 
 #: What a cell may take whatever the server does, in seconds.
 SOON = 6.0
-
-
-@pytest.fixture
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    """Give a server of the test's own, which it may stop."""
-    made = MlflowServer(tmp_path_factory.mktemp("server"))
-    made.start()
-    try:
-        yield made
-    finally:
-        made.stop()
-
-
-def opened(place: Path, uri: str) -> Workspace:
-    """Open a workspace on a server."""
-    (place / "mlops.toml").write_text(f'[tracking]\nexperiment = "{place.name}-{os.getpid()}"\nuri = "{uri}"\n')
-    return Workspace.open(place)
 
 
 def timed(call: Callable[[], object]) -> float:

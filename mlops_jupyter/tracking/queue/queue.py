@@ -316,6 +316,7 @@ class Queue:
 
     def turn(self) -> Any:
         """Keep other processes from writing meanwhile, where the store takes one writer at a time."""
+        self._ensure_folder()
         return self._round.turn()
 
     def _accept(self, *values: Any) -> None:
