@@ -16,10 +16,11 @@ from mlops_jupyter import Workspace
 from mlops_jupyter.errors import ConflictError, DeniedError, NotFoundError, StoreError
 from mlops_jupyter.tracking import connection
 from mlops_jupyter.tracking.client import Tracking
+from mlops_jupyter.tracking.queue import appending, points
 from mlops_jupyter.tracking.queue import journal as journal_module
-from mlops_jupyter.tracking.queue import points
 from mlops_jupyter.tracking.queue import queue as queue_module
 from mlops_jupyter.tracking.queue.batches import MOST, MOST_PARAMS, batches
+from mlops_jupyter.tracking.queue.cells import Cells
 from mlops_jupyter.tracking.queue.entries import (
     Entry,
     decode,
@@ -249,20 +250,34 @@ def test_an_entry_larger_than_a_chunk_is_whole(tmp_path: Path, monkeypatch: pyte
 def test_an_entry_that_does_not_fit_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half an entry on a full disk is cut off again, so that the next one begins a line of its own."""
     journal = made(tmp_path)
-    real = journal_module._write
+    real = appending._write
 
     def full(handle: int, line: bytes, length: int) -> int:
         return real(handle, line[:5], 5)
 
-    monkeypatch.setattr(journal_module, "_write", full)
+    monkeypatch.setattr(appending, "_write", full)
     with pytest.raises(OSError, match="No space left"):
         journal.append(encode("tag", "r", "a", "1"))
-    monkeypatch.setattr(journal_module, "_write", real)
+    monkeypatch.setattr(appending, "_write", real)
     journal.append(encode("tag", "r", "b", "1"))
     chunk = Delivered(tmp_path, journal.name).read()
     assert chunk is not None
     assert chunk.lines == (HEADER, encode("tag", "r", "b", "1"))
     journal.close()
+
+
+def test_a_cell_that_does_not_fit_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run's cells are whole lines, be the disk full in the middle of one; the run's last one closes the file."""
+    cells = Cells(tmp_path / "cells")
+    cells.add("r", {"source": "a = 1"}, last=False)
+    real = appending._write
+    monkeypatch.setattr(appending, "_write", lambda handle, line, length: real(handle, line[:5], 5))
+    with pytest.raises(OSError, match="No space left"):
+        cells.add("r", {"source": "b = 2"}, last=True)
+    monkeypatch.setattr(appending, "_write", real)
+    cells.add("r", {"source": "b = 2"}, last=True)
+    assert [cell["source"] for cell in cells.of("r")] == ["a = 1", "b = 2"]
+    assert not cells._handles
 
 
 # ---------------------------------------------------------------------------------------------------------------------

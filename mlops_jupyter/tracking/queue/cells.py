@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from mlops_jupyter.tracking.queue.appending import append_line
 
 #: The run's cells as records, and as one source, among its artifacts.
 RECORDS, SOURCE = "mlops/cells.json", "mlops/cell.py"
@@ -25,20 +26,35 @@ class Cells:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        # Opened once: to open a file lets other threads in, and each of them holds up the cell.
+        self._handles: dict[str, int] = {}
 
-    def add(self, run: str, cell: Mapping[str, Any]) -> None:
+    def add(self, run: str, cell: Mapping[str, Any], *, last: bool) -> None:
         """Keep one more cell of a run; safe from any signal when this returns.
+
+        Args:
+            run: The run's id.
+            cell: The cell's record.
+            last: Whether the run has ended with it.
 
         Raises:
             OSError: It can't be written.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
-        line = json.dumps(cell).encode() + b"\n"
-        with self._path(run).open("ab", buffering=0) as file:
-            size = file.seek(0, os.SEEK_END)
-            if file.write(line) != len(line):
-                file.truncate(size)  # the next one must not go on in the middle of its line
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path(run)))
+        handle = self._handles.get(run)
+        if handle is None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self._path(run), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._handles[run] = handle
+        try:
+            append_line(handle, json.dumps(cell).encode() + b"\n", self._path(run))
+        finally:
+            if last:
+                os.close(self._handles.pop(run))
+
+    def close(self) -> None:
+        """Let go of the files that are open."""
+        while self._handles:
+            os.close(self._handles.popitem()[1])
 
     def of(self, run: str) -> list[dict[str, Any]]:
         """Give the cells of a run that are kept here; none where the store has all of them."""

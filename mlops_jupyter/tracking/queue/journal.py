@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import errno
 import json
 import os
 import re
@@ -15,26 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlops_jupyter.locks import Lock
+from mlops_jupyter.tracking.queue.appending import append_line
 
 #: A segment that has grown past this is not appended to any more.
 SEGMENT_BYTES = 8 << 20
 _CHUNK_BYTES = 1 << 20
 _SEGMENT = re.compile(r"(?P<name>[0-9]+-[0-9a-f]{8})\.(?P<number>[0-9]{6})\.jsonl")
-
-
-def _write_function() -> Callable[[int, bytes, int], int]:
-    """Give ``write`` of the C library, called without letting go of the interpreter's lock.
-
-    ``os.write`` lets go of it, and while another thread computes (ours, that delivers, or the user's) it takes
-    milliseconds to get it back: five hundred microseconds an entry where this takes three.
-    """
-    function = ctypes.PyDLL(None, use_errno=True).write
-    function.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t)
-    function.restype = ctypes.c_ssize_t
-    return function
-
-
-_write = _write_function()
 
 
 class Journal:
@@ -83,14 +67,9 @@ class Journal:
                     self._next_segment()
 
     def _put(self, line: bytes) -> None:
-        done = _write(self._handle, line, len(line))
-        if done != len(line):
-            number = ctypes.get_errno() if done < 0 else errno.ENOSPC
-            with suppress(OSError):
-                os.ftruncate(self._handle, self._size)
-            raise OSError(number, os.strerror(number), str(self._path))
-        self._size += done
-        self.written += done
+        append_line(self._handle, line, self._path)
+        self._size += len(line)
+        self.written += len(line)
 
     @property
     def _path(self) -> Path:

@@ -181,9 +181,8 @@ class Queue:
             cell: Its record.
             last: Whether the run has ended with it; what it was before goes to the store once in a while.
         """
-        self._ensure_folder()
         try:
-            self._cells.add(run, cell)
+            self._cells.add(run, cell, last=last)
         except OSError as error:
             raise translate(error) from error
         at = time.monotonic()
@@ -435,6 +434,7 @@ class Queue:
         self.settle(everything=False)
         with self._turn:
             journal.close()
+            self._cells.close()
             self._journal = None
             left = Delivered(self.folder, journal.name)
             if not self._open and not left.pending():
