@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,8 @@ from mlops_jupyter.working import pieces
 
 # What following a link says where the link leads to nothing.
 _NOTHING = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+# SQLite's WAL needs shared memory between processes, which these do not give.
+_NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "fuse.sshfs"}
 
 
 def write_whole(path: Path, data: bytes | memoryview) -> None:
@@ -51,6 +54,26 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def on_network(folder: Path) -> bool:
+    """Tell whether a folder lies on a network file system, where SQLite's WAL can't be used.
+
+    Args:
+        folder: The folder, absolute.
+
+    Returns:
+        Whether it does; False where the system does not say.
+    """
+    if sys.platform != "linux":
+        return False
+    best, kind = "", ""
+    for line in Path("/proc/mounts").read_text("utf-8", "replace").splitlines():
+        _, mount, name, *_ = line.split(" ")
+        mount = mount.replace("\\040", " ")
+        if folder.is_relative_to(mount) and len(mount) >= len(best):
+            best, kind = mount, name
+    return kind in _NETWORK
 
 
 # ---------------------------------------------------------------------------------------------------------------------

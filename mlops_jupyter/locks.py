@@ -124,3 +124,50 @@ def held(path: Path, wait: Callable[[float], bool]) -> Iterator[bool]:
         yield waited
     finally:
         lock.release()
+
+
+class SharedLock:
+    """A file that many processes can hold together, or one alone; it stays where it is.
+
+    Args:
+        path: The file; made when missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @contextmanager
+    def shared(self) -> Iterator[None]:
+        """Hold it together with others; waits for whoever holds it alone."""
+        import fcntl
+
+        handle = self._opened()
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH)
+            yield
+        finally:
+            os.close(handle)
+
+    @contextmanager
+    def alone(self) -> Iterator[bool]:
+        """Hold it alone, if nobody holds it.
+
+        Yields:
+            Whether nobody does.
+        """
+        import fcntl
+
+        handle = self._opened()
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+        finally:
+            os.close(handle)
+
+    def _opened(self) -> int:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

@@ -20,8 +20,8 @@ from typing import Any
 
 from mlops_jupyter.actor import Actor
 from mlops_jupyter.errors import IntegrityError, StoreError, translate
+from mlops_jupyter.files import on_network
 from mlops_jupyter.locks import Lock
-from mlops_jupyter.tracking.embedded import on_network
 
 FILE = "ledger.db"
 LOCK = "ledger.lock"

@@ -11,7 +11,6 @@ import functools
 import os
 import shutil
 import sqlite3
-import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -20,14 +19,12 @@ from typing import Any
 
 from mlops_jupyter.config import STATE
 from mlops_jupyter.errors import StoreError
+from mlops_jupyter.files import on_network
 from mlops_jupyter.tracking import mlflow_module
 from mlops_jupyter.uris import sqlite_path, sqlite_uri
 
 DATABASE = "mlflow.db"
 ARTIFACTS = "artifacts"
-
-# SQLite's WAL needs shared memory between processes, which these do not give.
-_NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "fuse.sshfs"}
 
 
 def uri_of(state: Path) -> str:
@@ -140,26 +137,6 @@ def _connection(path: Path) -> Iterator[sqlite3.Connection]:
         connection.commit()
     finally:
         connection.close()
-
-
-def on_network(folder: Path) -> bool:
-    """Tell whether a folder lies on a network file system, where SQLite's WAL can't be used.
-
-    Args:
-        folder: The folder, absolute.
-
-    Returns:
-        Whether it does; False where the system does not say.
-    """
-    if sys.platform != "linux":
-        return False
-    best, kind = "", ""
-    for line in Path("/proc/mounts").read_text("utf-8", "replace").splitlines():
-        _, mount, name, *_ = line.split(" ")
-        mount = mount.replace("\\040", " ")
-        if folder.is_relative_to(mount) and len(mount) >= len(best):
-            best, kind = mount, name
-    return kind in _NETWORK
 
 
 def _cache_folder() -> Path:
